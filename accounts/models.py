@@ -1,0 +1,246 @@
+"""People: accounts, the charts they may act for, and the trail of who did what to which chart."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import uuid7
+from accounts.languages import SPOKEN_LANGUAGES
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(
+            _("Enter a time zone such as America/New_York."), code="unknown_time_zone"
+        )
+
+
+class Role(models.TextChoices):
+    PATIENT = "patient", _("Patient")
+    DOCTOR = "doctor", _("Doctor")
+    RECEPTION = "reception", _("Reception")
+    DIRECTORY = "directory", _("Directory manager")
+    ADMINISTRATOR = "administrator", _("Administrator")
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        fields |= {"is_staff": True, "is_superuser": True, "role": Role.ADMINISTRATOR}
+        return self.create_user(email, password, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account: somebody who signs in. What a person may see follows from charts and roles."""
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=150, blank=True)
+    phone = models.CharField(_("phone number"), max_length=32, blank=True)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, validators=[validate_time_zone]
+    )
+    language = models.CharField(
+        _("language"), max_length=8, choices=SPOKEN_LANGUAGES, default="en"
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.PATIENT)
+    is_staff = models.BooleanField(_("may open the admin"), default=False)
+    is_active = models.BooleanField(_("may sign in"), default=True)
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now, editable=False)
+    terms_version = models.CharField(_("accepted terms"), max_length=16, blank=True)
+    terms_accepted_at = models.DateTimeField(_("terms accepted"), null=True, blank=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def display_name(self) -> str:
+        return self.name or self.email
+
+    def get_full_name(self) -> str:
+        return self.display_name
+
+    def get_short_name(self) -> str:
+        return self.name.split(" ")[0] if self.name else self.email
+
+
+class PatientQuerySet(models.QuerySet["Patient"]):
+    def in_care_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
+        """Charts ``user`` may act for: the own one, and those with a running `Carer` row."""
+        if not user.is_authenticated:
+            return self.none()
+        now = now or timezone.now()
+        running = Carer.objects.running(now).filter(user=user)
+        return self.filter(Q(account=user) | Q(pk__in=running.values("patient_id")))
+
+
+class Sex(models.TextChoices):
+    FEMALE = "female", _("Female")
+    MALE = "male", _("Male")
+    OTHER = "other", _("Other")
+    UNKNOWN = "unknown", _("Prefer not to say")
+
+
+class Patient(models.Model):
+    """A chart: the person that visits and records are about, with or without an account.
+
+    ``audit_head`` and ``audit_count`` are the end of this patient's audit chain. The row is also
+    the lock that serializes what must be counted per patient (open bookings, the chain).
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    account = models.OneToOneField(
+        User,
+        verbose_name=_("own account"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="chart",
+    )
+    name = models.CharField(_("name"), max_length=150)
+    birth_date = models.DateField(_("date of birth"), null=True, blank=True)
+    sex = models.CharField(_("sex"), max_length=8, choices=Sex.choices, default=Sex.UNKNOWN)
+    phone = models.CharField(_("phone number"), max_length=32, blank=True)
+    email = models.EmailField(_("e-mail address"), blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    audit_head = models.CharField(max_length=64, blank=True, editable=False)
+    audit_count = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = PatientQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("patient")
+        verbose_name_plural = _("patients")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def age(self, today: date) -> int | None:
+        """Completed years on ``today``; None when the birth date is not known."""
+        born = self.birth_date
+        if born is None:
+            return None
+        return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+
+
+class CarerQuerySet(models.QuerySet["Carer"]):
+    def running(self, now: datetime) -> CarerQuerySet:
+        return self.filter(Q(until=None) | Q(until__gt=now), since__lte=now)
+
+
+class Relation(models.TextChoices):
+    CHILD = "child", _("My child")
+    PARENT = "parent", _("My parent")
+    PARTNER = "partner", _("My partner")
+    OTHER = "other", _("Somebody else in my care")
+
+
+class Carer(models.Model):
+    """An account that may book and read for somebody else's chart, for as long as it runs."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="cares_for")
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="carers")
+    relation = models.CharField(
+        _("relation"), max_length=8, choices=Relation.choices, default=Relation.OTHER
+    )
+    since = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True, blank=True)
+
+    objects = CarerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("carer")
+        verbose_name_plural = _("carers")
+        constraints = [
+            models.UniqueConstraint(fields=["user", "patient"], name="one_carer_row_per_chart")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} → {self.patient}"
+
+
+class LinkCode(models.Model):
+    """A one-time code that reception gives so that an account is joined to an existing chart.
+
+    Only a keyed hash of the code is kept. ``purpose`` says whether the account's owner *is* the
+    patient or cares for the patient.
+    """
+
+    class Purpose(models.TextChoices):
+        SELF = "self", _("The patient's own account")
+        CARER = "carer", _("The account of a carer")
+
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="link_codes")
+    purpose = models.CharField(max_length=8, choices=Purpose.choices, default=Purpose.SELF)
+    code_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    used_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.get_purpose_display()} · {self.created_at:%Y-%m-%d}"
+
+
+class AuditEvent(models.Model):
+    """One line of the append-only trail: who did what, to whose data, from where.
+
+    Rows of one patient form a chain: ``hash`` covers the row and ``previous_hash``. Nothing here is
+    ever updated or deleted, so references are plain values, not foreign keys that could cascade.
+    """
+
+    at = models.DateTimeField()
+    actor_id = models.BigIntegerField(null=True)
+    actor = models.CharField(max_length=254, blank=True)  # the e-mail address at that time
+    patient = models.ForeignKey(
+        Patient, null=True, on_delete=models.PROTECT, related_name="audit_events"
+    )
+    number = models.PositiveIntegerField(default=0)  # 1, 2, 3 … per patient
+    action = models.CharField(max_length=32)
+    object_type = models.CharField(max_length=32, blank=True)
+    object_id = models.CharField(max_length=64, blank=True)
+    detail = models.CharField(max_length=200, blank=True)  # never health data
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            # Serves "who opened my record", and two rows can never follow the same one.
+            models.UniqueConstraint(fields=["patient", "number"], name="audit_chain_has_no_fork"),
+        ]
+        indexes = [models.Index(fields=["actor_id", "at"], name="audit_by_actor")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action}"
+
+

@@ -1,0 +1,114 @@
+"""Settings from the environment, with errors that say what to set and how.
+
+Every value may also come from a file named by ``NAME_FILE`` (Docker and Swarm secrets).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+_read = environ.FileAwareEnv()
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str | None = None, *, how: str = "") -> str:
+    """The value of ``name`` or of the file ``NAME_FILE`` names; ``default=None`` demands it."""
+    path = os.environ.get(f"{name}_FILE")
+    if path and not os.path.isfile(path):
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {path!r}, which is not a readable file. "
+            f"Put the value into that file, or unset {name}_FILE and set {name}."
+        )
+    value: str = _read.str(name, default="").strip()
+    if value:
+        return value
+    if default is None:
+        raise ImproperlyConfigured(f"{name} is not set. {how}".strip())
+    return default
+
+
+def flag(name: str, default: bool) -> bool:
+    value = text(name, "").lower()
+    if not value:
+        return default
+    if value in TRUE | FALSE:
+        return value in TRUE
+    raise ImproperlyConfigured(f"{name} is {value!r}. Set it to 1 or 0.")
+
+
+def number(name: str, default: int, *, least: int = 0) -> int:
+    value = text(name, str(default))
+    try:
+        result = int(value)
+    except ValueError:
+        result = least - 1
+    if result < least:
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number from {least}.")
+    return result
+
+
+def words(name: str) -> list[str]:
+    """A comma-separated list, empty when unset."""
+    return [word.strip() for word in text(name, "").split(",") if word.strip()]
+
+
+def origins(name: str) -> list[str]:
+    """A comma-separated list of origins such as ``https://clinic.example.org``."""
+    found = words(name)
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+            raise ImproperlyConfigured(
+                f"{name} holds {origin!r}. Write full origins such as https://clinic.example.org, "
+                "separated by commas."
+            )
+    return found
+
+
+def database(name: str, url: str) -> dict[str, Any]:
+    """Django's database dictionary for ``mysql://…`` or ``sqlite:///…``."""
+    how = (
+        "Set it to mysql://USER:PASSWORD@HOST:3306/NAME or sqlite:////absolute/path.sqlite3 "
+        "(quote special characters in the password as %XX)."
+    )
+    scheme = url.partition(":")[0]
+    if scheme not in {"mysql", "sqlite"}:
+        raise ImproperlyConfigured(f"{name} starts with {scheme!r}. {how}")
+    try:
+        result = dict(environ.Env.db_url_config(url))
+    except Exception as error:
+        raise ImproperlyConfigured(f"{name} could not be read. {how}") from error
+    if not result.get("NAME") or (scheme == "mysql" and not result.get("HOST")):
+        raise ImproperlyConfigured(f"{name} names no host or no database. {how}")
+    return result
+
+
+def redis(name: str) -> list[str]:
+    """Redis addresses, several for shards; empty when unset."""
+    found = words(name)
+    for url in found:
+        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ImproperlyConfigured(
+                f"{name} holds {url.partition('@')[2] or url!r}. "
+                "Write redis://HOST:6379/0, or several separated by commas."
+            )
+    return found
+
+
+def mail(name: str, default: str) -> dict[str, Any]:
+    """Django's e-mail settings for ``smtp://…``, ``smtp+tls://…`` or ``consolemail://``."""
+    url = text(name, default)
+    try:
+        return dict(environ.Env.email_url_config(url))
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"{name} could not be read. Set it to smtp+tls://USER:PASSWORD@HOST:587, "
+            "smtp://HOST:25 or consolemail://."
+        ) from error

@@ -1,0 +1,324 @@
+"""All settings, read from the environment (docs/operations.md lists them).
+
+Embedded default: ``DATABASE_URL`` and ``REDIS_URL`` unset, everything in one process on SQLite.
+Production: ``DATABASE_URL`` set and ``DEBUG`` unset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from clinic import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"  # what the embedded default writes; never in git
+
+SAMPLE_SECRET_KEY = "sample-key-for-the-embedded-default-only-never-in-production"  # noqa: S105
+
+# --- Which mode -----------------------------------------------------------------------------
+DATABASE_URL = env.text("DATABASE_URL", "")
+DEBUG = env.flag("DEBUG", False)
+PRODUCTION = bool(DATABASE_URL) and not DEBUG
+ALLOW_HTTP = env.flag("ALLOW_HTTP", not PRODUCTION)
+
+SECRET_KEY = env.text(
+    "SECRET_KEY",
+    None if PRODUCTION else SAMPLE_SECRET_KEY,
+    how="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
+)
+if PRODUCTION and (SECRET_KEY == SAMPLE_SECRET_KEY or len(SECRET_KEY) < 32):
+    raise ImproperlyConfigured(
+        "SECRET_KEY is the sample key or shorter than 32 characters, which would let anybody forge "
+        "sign-ins. Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    )
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+
+PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+if PUBLIC_URL.partition("://")[0] not in {"http", "https"}:
+    raise ImproperlyConfigured(
+        f"PUBLIC_URL is {PUBLIC_URL!r}. Set it to the address people type, "
+        "such as https://clinic.example.org."
+    )
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or (
+    [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
+)
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
+
+CLINIC_NAME = env.text("CLINIC_NAME", "Harbour Health")
+EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
+
+# --- Applications ---------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: its runserver speaks ASGI
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.forms",  # lets FORM_RENDERER find Django's own widget templates
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "django_structlog",
+    "django_tasks",
+    "django_tasks_db",
+    "clinic.apps.ClinicConfig",
+    "clinic.jobs",
+    "accounts",
+    "clinic.directory",
+    "appointments",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "clinic.middleware.SecurityHeaders",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.RequestFacts",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "accounts.middleware.PersonalPages",
+]
+
+ROOT_URLCONF = "clinic.urls"
+ASGI_APPLICATION = "clinic.asgi.application"
+WSGI_APPLICATION = "clinic.wsgi.application"
+
+_loaders: list[Any] = [
+    "django.template.loaders.filesystem.Loader",
+    "django.template.loaders.app_directories.Loader",
+]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.context.site",
+            ],
+            "loaders": _loaders
+            if DEBUG
+            else [("django.template.loaders.cached.Loader", _loaders)],
+        },
+    }
+]
+FORM_RENDERER = "clinic.forms.GovukRenderer"
+
+# --- Data -----------------------------------------------------------------------------------
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.database(
+        "DATABASE_URL", DATABASE_URL or f"sqlite:///{VAR_DIR / 'clinic.sqlite3'}"
+    )
+}
+_database = DATABASES["default"]
+if "sqlite" in _database["ENGINE"]:
+    _database["OPTIONS"] = {
+        # IMMEDIATE takes the write lock with BEGIN, so that the first statement of a booking is
+        # already inside it; FULL makes an acknowledged booking survive a power cut.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    _database["OPTIONS"] = {
+        "charset": "utf8mb4",
+        "isolation_level": "read committed",
+        "connect_timeout": 5,
+        "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=5",
+        **_database.get("OPTIONS", {}),
+    }
+    _database["CONN_MAX_AGE"] = env.number("CONN_MAX_AGE", 60)
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URLS = env.redis("REDIS_URL")
+if REDIS_URLS:
+    CACHES: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": REDIS_URLS,
+            "KEY_PREFIX": "clinic",
+            "OPTIONS": {
+                # Redis may be killed at any moment: pages go on without their cache.
+                "IGNORE_EXCEPTIONS": True,
+                "SOCKET_CONNECT_TIMEOUT": 0.5,
+                "SOCKET_TIMEOUT": 0.5,
+            },
+        }
+    }
+else:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "OPTIONS": {"MAX_ENTRIES": 50_000},
+        }
+    }
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+# Run by `manage.py worker`: name, function, seconds between runs. Each due run is claimed once.
+REGULAR_JOBS: list[tuple[str, str, int]] = [
+    ("send_due_mails", "appointments.mails.send_due", 20),
+    ("prune_holds", "appointments.upkeep.prune_holds", 300),
+    ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
+    ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
+    ("clear_sessions", "clinic.jobs.upkeep.clear_sessions", 86_400),
+]
+
+# --- Booking (seconds, counts) --------------------------------------------------------------
+HOLD_SECONDS = 600
+HOLD_EXTENSIONS = 12
+HOLDS_PER_ADDRESS = env.number("HOLDS_PER_ADDRESS", 30, least=1)
+OPEN_BOOKINGS_PER_PATIENT = env.number("OPEN_BOOKINGS_PER_PATIENT", 10, least=1)
+LINK_CODE_ATTEMPTS = 5  # wrong one-time codes per account in 15 minutes
+
+# --- People ---------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.hashers.ClinicArgon2"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in [
+        ("MinimumLengthValidator", {"min_length": 8}),
+        ("CommonPasswordValidator", {}),
+        ("UserAttributeSimilarityValidator", {"user_attributes": ("email", "name")}),
+    ]
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "appointments"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_FORMS = {
+    "signup": "accounts.forms.PatientSignupForm",
+    "login": "accounts.forms.SignInForm",
+}
+# Failures are counted per account, successes per address: a hospital's whole network is one
+# address, so a limit of failures per address would lock colleagues out together.
+ACCOUNT_RATE_LIMITS = {
+    "login": "300/m/ip",
+    "login_failed": "5/5m/key",
+    "signup": "60/m/ip",
+    "reset_password": "60/m/ip,5/m/key",
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)
+TERMS_VERSION = "2026-11-01"  # shown on the terms page and stored with each acceptance
+
+# --- Mail -----------------------------------------------------------------------------------
+_mail = env.mail("EMAIL_URL", "consolemail://")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
+EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"{CLINIC_NAME} <clinic@example.org>")
+
+# --- Browser and transport ------------------------------------------------------------------
+_secure = PRODUCTION and not ALLOW_HTTP
+SECURE_SSL_REDIRECT = _secure
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 63_072_000 if _secure else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _secure
+SECURE_HSTS_PRELOAD = _secure
+if TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_NAME = "__Host-session" if _secure else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if _secure else "csrf"
+LANGUAGE_COOKIE_NAME = "__Host-language" if _secure else "language"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _secure
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = (
+    "django.contrib.sessions.backends.cached_db"
+    if REDIS_URLS
+    else "django.contrib.sessions.backends.db"
+)
+SESSION_COOKIE_AGE = 14 * 86_400
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # the longest form is a few kilobytes
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+# --- Static files ---------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = not PRODUCTION
+
+# --- Language and time ----------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+LANGUAGES = [("en", _("English"))]  # a language is added with its catalogue, never before
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"  # stored and computed in UTC; pages show each hospital's own zone
+USE_I18N = True
+USE_TZ = True
+
+# --- Logs -----------------------------------------------------------------------------------
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(
+        f"LOG_LEVEL is {LOG_LEVEL!r}. Set it to DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+DJANGO_STRUCTLOG_USER_ID_FIELD = None
+from clinic.logs import configure  # noqa: E402  (needs LOG_LEVEL)
+
+LOGGING = configure(level=LOG_LEVEL, plain=not PRODUCTION)
