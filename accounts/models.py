@@ -92,6 +92,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
+    def current(self) -> PatientQuerySet:
+        """Charts in use: without those set aside when their owner got an older chart back."""
+        return self.filter(replaced_by=None)
+
     def in_care_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
         """Charts ``user`` may act for: the own one, and those with a running `Carer` row."""
         if not user.is_authenticated:
@@ -130,6 +134,15 @@ class Patient(models.Model):
     phone = models.CharField(_("phone number"), max_length=32, blank=True)
     email = models.EmailField(_("e-mail address"), blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    replaced_by = models.ForeignKey(
+        "self",
+        verbose_name=_("replaced by"),
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="replaces",
+    )
     audit_head = models.CharField(max_length=64, blank=True, editable=False)
     audit_count = models.PositiveIntegerField(default=0, editable=False)
 
