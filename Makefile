@@ -1,0 +1,30 @@
+# Each target is a thin call: the work is done in tools/, which needs nothing but Python.
+PORT ?= 8000
+PYTHON_RUN = PYTHON="$(PYTHON)" tools/python.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-next lint format bench requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the site with sample data on http://127.0.0.1:8000 (PORT= to change)
+	@$(PYTHON_RUN) -m tools.run --port "$(PORT)"
+
+test: ## the whole suite: embedded, on servers, in Chromium (ARGS="-k s15", PARTS="browser")
+	@$(PYTHON_RUN) -m tools.suite --parts "$(PARTS)" -- $(ARGS)
+
+test-next: ## reports how the suite does on the newest Django and Python 3.13; never fails
+	@$(PYTHON_RUN) -m tools.suite_next -- $(ARGS)
+
+lint: ## style, types, import contract, migrations, deployment checks
+	@$(PYTHON_RUN) -m tools.lint
+
+format: ## rewrites the Python files in the project's style
+	@$(PYTHON_RUN) -m tools.lint --fix
+
+bench: ## the benchmarks, written to bench/results/ (ARGS="pages" for one)
+	@$(PYTHON_RUN) -m tools.benchmarks -- $(ARGS)
+
+requirements: ## pins requirements*.txt anew from requirements/*.in
+	@$(PYTHON_RUN) -m tools.pins
