@@ -55,13 +55,15 @@ EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
 
 # --- Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
+    # Both bring a runserver; WhiteNoise's wraps daphne's, so that static files pass through the
+    # middleware and get its headers.
+    "whitenoise.runserver_nostatic",
     "daphne",  # before staticfiles: its runserver speaks ASGI
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.forms",  # lets FORM_RENDERER find Django's own widget templates
     "allauth",
@@ -79,9 +81,13 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
+    # Outermost, so that answers of every other one have the headers too.
     "clinic.middleware.SecurityHeaders",
     "csp.middleware.CSPMiddleware",
+    "clinic.middleware.RequestLog",
+    "clinic.middleware.Probes",
+    "django.middleware.security.SecurityMiddleware",
+    "clinic.middleware.BodyLimit",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -90,14 +96,14 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.RequestFacts",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.PersonalPages",
+    "clinic.middleware.DatabaseOutage",  # innermost: sees the views' exceptions first
 ]
 
 ROOT_URLCONF = "clinic.urls"
+CSRF_FAILURE_VIEW = "clinic.views.csrf_failure"
 ASGI_APPLICATION = "clinic.asgi.application"
 WSGI_APPLICATION = "clinic.wsgi.application"
 
@@ -116,9 +122,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.site",
             ],
-            "loaders": _loaders
-            if DEBUG
-            else [("django.template.loaders.cached.Loader", _loaders)],
+            "loaders": _loaders if DEBUG else [("django.template.loaders.cached.Loader", _loaders)],
         },
     }
 ]
@@ -179,12 +183,18 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["d
 
 # Run by `manage.py worker`: name, function, seconds between runs. Each due run is claimed once.
 REGULAR_JOBS: list[tuple[str, str, int]] = [
-    ("send_due_mails", "appointments.mails.send_due", 20),
+    ("send_due_mails", "clinic.jobs.outbox.send_due", 20),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
+    ("prune_sent_mails", "clinic.jobs.upkeep.prune_sent_mails", 3600),
+    ("prune_counts", "clinic.jobs.upkeep.prune_counts", 3600),
     ("clear_sessions", "clinic.jobs.upkeep.clear_sessions", 86_400),
 ]
+
+# Longer than the longest attempt: EMAIL_TIMEOUT counts for each of a delivery's exchanges.
+MAIL_LEASE_SECONDS = env.number("MAIL_LEASE_SECONDS", 300, least=1)
+TASK_LEASE_SECONDS = env.number("TASK_LEASE_SECONDS", 600, least=1)
 
 # --- Booking (seconds, counts) --------------------------------------------------------------
 HOLD_SECONDS = 600
@@ -239,6 +249,8 @@ TERMS_VERSION = "2026-11-01"  # shown on the terms page and stored with each acc
 # --- Mail -----------------------------------------------------------------------------------
 _mail = env.mail("EMAIL_URL", "consolemail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+if EMAIL_BACKEND.endswith(".console.EmailBackend"):
+    EMAIL_BACKEND = "clinic.jobs.console.ReadableConsoleBackend"
 EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
 EMAIL_PORT = _mail.get("EMAIL_PORT") or 25
 EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER") or ""
@@ -258,6 +270,7 @@ SECURE_HSTS_PRELOAD = _secure
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SESSION_COOKIE_NAME = "__Host-session" if _secure else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if _secure else "csrf"
 LANGUAGE_COOKIE_NAME = "__Host-language" if _secure else "language"
@@ -272,6 +285,7 @@ SESSION_ENGINE = (
 SESSION_COOKIE_AGE = 14 * 86_400
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # the longest form is a few kilobytes
+MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body; there are no uploads
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -321,4 +335,4 @@ if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
 DJANGO_STRUCTLOG_USER_ID_FIELD = None
 from clinic.logs import configure  # noqa: E402  (needs LOG_LEVEL)
 
-LOGGING = configure(level=LOG_LEVEL, plain=not PRODUCTION)
+LOGGING = configure(level=LOG_LEVEL, plain=not PRODUCTION, exception_texts=DEBUG)

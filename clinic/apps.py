@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class ClinicConfig(AppConfig):
+    """The wiring: no models of its own, only what is registered when the project starts."""
+
+    name = "clinic"
+
+    def ready(self) -> None:
+        from clinic import checks  # noqa: F401  (registers the system checks)

@@ -1,0 +1,1 @@
+"""System checks: what an operator can get wrong, and how to put it right."""

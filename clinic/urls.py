@@ -1,0 +1,23 @@
+"""Every address of the site, app by app. Names are plain, without namespaces."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from clinic import health
+
+urlpatterns = [
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+    path("", include("appointments.urls")),
+    path("", include("clinic.directory.urls")),
+    path("accounts/", include("accounts.urls")),  # before allauth's: ours replace some of its pages
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "clinic.views.bad_request"
+handler403 = "clinic.views.forbidden"
+handler404 = "clinic.views.not_found"
+handler500 = "clinic.views.server_error"
