@@ -58,9 +58,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     time_zone = models.CharField(
         _("time zone"), max_length=64, blank=True, validators=[validate_time_zone]
     )
-    language = models.CharField(
-        _("language"), max_length=8, choices=SPOKEN_LANGUAGES, default="en"
-    )
+    language = models.CharField(_("language"), max_length=8, choices=SPOKEN_LANGUAGES, default="en")
     role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.PATIENT)
     is_staff = models.BooleanField(_("may open the admin"), default=False)
     is_active = models.BooleanField(_("may sign in"), default=True)
@@ -255,5 +253,3 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action}"
-
-

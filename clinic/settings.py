@@ -160,17 +160,23 @@ REDIS_URLS = env.redis("REDIS_URL")
 if REDIS_URLS:
     CACHES: dict[str, dict[str, Any]] = {
         "default": {
-            "BACKEND": "django_redis.cache.RedisCache",
-            "LOCATION": REDIS_URLS,
+            "BACKEND": "clinic.cache.RedisWithFallback",
+            "LOCATION": REDIS_URLS if len(REDIS_URLS) > 1 else REDIS_URLS[0],
             "KEY_PREFIX": "clinic",
             "OPTIONS": {
-                # Redis may be killed at any moment: pages go on without their cache.
-                "IGNORE_EXCEPTIONS": True,
                 "SOCKET_CONNECT_TIMEOUT": 0.5,
                 "SOCKET_TIMEOUT": 0.5,
             },
-        }
+        },
+        "counts": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "clinic_cached_counts",  # clinic.jobs.models.CachedCount
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        },
     }
+    if len(REDIS_URLS) > 1:
+        # django-redis would take the second and further addresses for read replicas.
+        CACHES["default"]["OPTIONS"]["CLIENT_CLASS"] = "django_redis.client.ShardClient"
 else:
     CACHES = {
         "default": {
@@ -224,6 +230,11 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True  # a link would write a session on GET
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 900
+ACCOUNT_CHANGE_EMAIL = True  # one address per account; the old one stays until the code is in
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # to change the address, five minutes after signing in
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_PREVENT_ENUMERATION = True
@@ -233,6 +244,13 @@ ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_FORMS = {
     "signup": "accounts.forms.PatientSignupForm",
     "login": "accounts.forms.SignInForm",
+    "confirm_email_verification_code": "accounts.forms.ConfirmAddressForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
+    "confirm_password_reset_code": "accounts.forms.ConfirmResetForm",
+    "reset_password_from_key": "accounts.forms.NewPasswordForm",
+    "change_password": "accounts.forms.ChangePasswordForm",
+    "add_email": "accounts.forms.NewAddressForm",
+    "reauthenticate": "accounts.forms.ReauthenticateForm",
 }
 # Failures are counted per account, successes per address: a hospital's whole network is one
 # address, so a limit of failures per address would lock colleagues out together.
