@@ -267,6 +267,7 @@ TERMS_VERSION = "2026-11-01"  # shown on the terms page and stored with each acc
 # --- Mail -----------------------------------------------------------------------------------
 _mail = env.mail("EMAIL_URL", "consolemail://")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH")  # filemail:////folder, for tests
 if EMAIL_BACKEND.endswith(".console.EmailBackend"):
     EMAIL_BACKEND = "clinic.jobs.console.ReadableConsoleBackend"
 EMAIL_HOST = _mail.get("EMAIL_HOST") or "localhost"
