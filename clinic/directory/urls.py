@@ -1,0 +1,10 @@
+"""Addresses of the directory: pages without free times, and the sign-up of doctors."""
+
+from django.urls import path
+
+from clinic.directory import views
+
+urlpatterns = [
+    path("hospitals/", views.hospitals, name="hospitals"),
+    path("hospitals/<slug:slug>/", views.hospital, name="hospital"),
+]
