@@ -1,0 +1,160 @@
+"""Chromium, a live site, and checks that every page gets without asking for them.
+
+* ``site``: the whole site as real processes on a private database (tests/site.py).
+* ``open_page(width=1366, javascript=True)``: a page in a fresh profile. A CSP violation, a script
+  error or an answer of 500 and above anywhere in it fails the test at its end.
+* ``page``: one at 1366 px with JavaScript. ``any_page``: the same test at 390 and 1366 px, each
+  with JavaScript on and off.
+* ``axe(page)``: fails on any violation of WCAG 2.2 A and AA that axe-core can find.
+* ``shot(page, "name")``: a picture in var/screenshots; failed tests leave theirs by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.watch import Watch, settle
+from tests.site import ROOT, Site
+from tools.system_packages import find_chromium
+
+SCREENSHOTS = ROOT / "var" / "screenshots"
+PHONE, DESKTOP = 390, 1366
+HEIGHTS = {PHONE: 844, DESKTOP: 900}
+ARGUMENTS = [
+    "--no-sandbox",  # root has no sandbox in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    assert executable is not None, "no Chromium on this machine; `make test` as root installs it"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+class OpenPage(Protocol):
+    def __call__(self, *, width: int = DESKTOP, javascript: bool = True) -> Page: ...
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """What the pages of this test did wrong so far; checked at its end."""
+    return Watch()
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, watch: Watch, request: pytest.FixtureRequest
+) -> Iterator[OpenPage]:
+    contexts: list[BrowserContext] = []
+
+    def open_one(*, width: int = DESKTOP, javascript: bool = True) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": HEIGHTS.get(width, 900)},
+            java_script_enabled=javascript,
+            locale="en-US",
+            timezone_id="America/New_York",
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        watch.attach(context)
+        return context.new_page()
+
+    yield open_one
+
+    pages = [page for context in contexts for page in context.pages]
+    for number, page in enumerate(pages):
+        settle(page)
+        if request.node.stash.get(_FAILED, False) and not page.is_closed():
+            _picture(page, f"failed-{request.node.name}-{number}")
+    for context in contexts:
+        context.close()
+    assert not watch.problems, "\n".join(watch.problems)
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    return open_page()
+
+
+@pytest.fixture(
+    params=[(PHONE, True), (PHONE, False), (DESKTOP, True), (DESKTOP, False)],
+    ids=["390-js", "390-nojs", "1366-js", "1366-nojs"],
+)
+def any_page(request: pytest.FixtureRequest, open_page: OpenPage) -> Page:
+    width, javascript = request.param
+    return open_page(width=width, javascript=javascript)
+
+
+def _picture(page: Page, name: str) -> Path:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    path = SCREENSHOTS / (re.sub(r"[^\w.-]+", "_", name) + ".png")
+    page.screenshot(path=path, full_page=True)
+    return path
+
+
+@pytest.fixture
+def shot() -> Callable[[Page, str], Path]:
+    return _picture
+
+
+def _axe(page: Page) -> None:
+    found: dict[str, Any] = (
+        Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_TAGS}}).response
+    )
+    lines = [
+        f"{violation['id']} ({violation['impact']}): {violation['help']}\n    "
+        + "\n    ".join(node["html"][:200] for node in violation["nodes"][:5])
+        for violation in found["violations"]
+    ]
+    # A run that checked nothing would also find nothing.
+    assert found["passes"], f"axe checked nothing on {page.url}"
+    assert not lines, f"{len(lines)} violations on {page.url}:\n" + "\n".join(lines)
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], None]:
+    """Fails on any violation. The page needs JavaScript; axe itself runs past the page's CSP."""
+    return _axe
