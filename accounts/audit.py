@@ -30,7 +30,8 @@ class Origin:
     request_id: str = ""
 
 
-current_origin: ContextVar[Origin] = ContextVar("current_origin", default=Origin())
+NOWHERE = Origin()
+current_origin: ContextVar[Origin] = ContextVar("current_origin", default=NOWHERE)
 
 
 def chain_hash(previous_hash: str, fields: dict[str, Any]) -> str:

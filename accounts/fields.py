@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -14,6 +14,8 @@ from django.core.validators import RegexValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+
+from clinic.forms import DateField3
 
 LONGEST_LIFE = 125  # years; the longest documented life was 122
 
@@ -64,40 +66,24 @@ class PhoneField(forms.CharField):
         )
 
 
-class BirthDateField(forms.DateField):
-    """A date of birth in US order; refuses the future and more than 125 years ago."""
+def latest_birth_date() -> date:
+    """Tomorrow in UTC: somewhere on earth it is that day already, and children are born there."""
+    return timezone.now().date() + timedelta(days=1)
+
+
+def earliest_birth_date() -> date:
+    return timezone.now().date() - timedelta(days=round(LONGEST_LIFE * 365.25))
+
+
+class BirthDateField(DateField3):
+    """A date of birth; refuses the future and more than 125 years ago."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", _("Date of birth"))
-        kwargs.setdefault("help_text", _("Month, day and year, for example 3/31/1980"))
-        kwargs.setdefault(
-            "error_messages",
-            {
-                "required": _("Enter a date of birth."),
-                "invalid": _("Enter the date as month/day/year, for example 3/31/1980."),
-            },
+        kwargs.setdefault("help_text", _("For example 3 31 1980"))
+        super().__init__(
+            birth=True, earliest=earliest_birth_date, latest=latest_birth_date, **kwargs
         )
-        kwargs.setdefault("input_formats", ["%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y", "%Y-%m-%d"])
-        kwargs.setdefault(
-            "widget", forms.DateInput(format="%m/%d/%Y", attrs={"autocomplete": "bday"})
-        )
-        super().__init__(**kwargs)
-
-    def clean(self, value: Any) -> date | None:
-        born = super().clean(value)
-        if born is None:
-            return None
-        # Somewhere on earth it is already tomorrow.
-        today = timezone.now().date()
-        if (born - today).days > 1:
-            raise ValidationError(
-                _("The date of birth is in the future. Check the year."), code="future"
-            )
-        if today.year - born.year > LONGEST_LIFE:
-            raise ValidationError(
-                _("The date of birth is too long ago. Check the year."), code="too_long_ago"
-            )
-        return born
 
 
 def time_zone_choices() -> list[tuple[Any, Any]]:

@@ -66,7 +66,7 @@ class AccountSignupForm(allauth_forms.SignupForm):
     role = Role.PATIENT
 
     name = NameField(help_text=_("As on your insurance card or ID"))
-    phone = PhoneField(required=False, label=_("Phone number (optional)"))
+    phone = PhoneField(required=False)
     accept = forms.BooleanField(
         label=lazy(_terms_label, str)(),
         error_messages={"required": _("Accept the terms and the privacy notice to sign up.")},
@@ -128,7 +128,7 @@ class AccountSignupForm(allauth_forms.SignupForm):
 class PatientSignupForm(AccountSignupForm):
     birth_date = BirthDateField()
     time_zone = TimeZoneField(
-        label=_("Your time zone (optional)"),
+        label=_("Your time zone"),
         help_text=_("If it is not the clinic's, we show visits in both"),
     )
 
@@ -222,9 +222,9 @@ class ReauthenticateForm(allauth_forms.ReauthenticateForm):
 
 class ProfileForm(forms.Form):
     name = NameField()
-    phone = PhoneField(required=False, label=_("Phone number (optional)"))
+    phone = PhoneField(required=False)
     time_zone = TimeZoneField(
-        label=_("Your time zone (optional)"),
+        label=_("Your time zone"),
         help_text=_("If it is not the clinic's, we show visits in both"),
     )
     language = forms.ChoiceField(
