@@ -59,17 +59,55 @@ def words(name: str) -> list[str]:
     return [word.strip() for word in text(name, "").split(",") if word.strip()]
 
 
+def is_origin(text: str) -> bool:
+    """Whether ``text`` is a scheme, a host and perhaps a port, and nothing more."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and port != 0
+        and not (parts.username or parts.path.strip("/") or parts.query or parts.fragment)
+    )
+
+
+def origin(name: str, default: str | None, *, how: str) -> str:
+    """One origin such as ``https://clinic.example.org``, without a slash at its end."""
+    value = text(name, default, how=how).rstrip("/")
+    if not is_origin(value):
+        raise ImproperlyConfigured(f"{name} is {value!r}. {how}")
+    return value
+
+
 def origins(name: str) -> list[str]:
     """A comma-separated list of origins such as ``https://clinic.example.org``."""
     found = words(name)
-    for origin in found:
-        parts = urlsplit(origin)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+    for value in found:
+        if not is_origin(value):
             raise ImproperlyConfigured(
-                f"{name} holds {origin!r}. Write full origins such as https://clinic.example.org, "
+                f"{name} holds {value!r}. Write full origins such as https://clinic.example.org, "
                 "separated by commas."
             )
     return found
+
+
+def address(name: str, schemes: set[str], *, example: str) -> str:
+    """An address with one of ``schemes``; "" when unset."""
+    value = text(name, "")
+    if value and (urlsplit(value).scheme not in schemes or not urlsplit(value).netloc):
+        # The value is not repeated: addresses of this kind may hold a password.
+        raise ImproperlyConfigured(f"{name} could not be read. Write it like {example}.")
+    return value
+
+
+def choice(name: str, default: str, choices: list[str]) -> str:
+    value = text(name, default).upper()
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to {', '.join(choices)}.")
+    return value
 
 
 def database(name: str, url: str) -> dict[str, Any]:
@@ -95,9 +133,10 @@ def redis(name: str) -> list[str]:
     found = words(name)
     for url in found:
         if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            # The value is not repeated: it may hold a password.
             raise ImproperlyConfigured(
-                f"{name} holds {url.partition('@')[2] or url!r}. "
-                "Write redis://HOST:6379/0, or several separated by commas."
+                f"{name} could not be read. Write redis://HOST:6379/0, or several separated by "
+                "commas."
             )
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_structlog.middlewares import RequestMiddleware
@@ -57,12 +58,13 @@ class SecurityHeaders:
 class RequestLog(RequestMiddleware):
     """One log line per request: method, route, status and milliseconds, with a request id.
 
-    An id sent by a client or proxy is taken over only when it is well formed. The route stands in
-    for the path, which may name people, and queries and user agents are not logged at all.
+    An id is taken over from our own proxy when it is well formed, never from a client that comes
+    directly: it could write chosen text into logs and audit trail. The route stands in for the
+    path, which may name people; queries and user agents are not logged at all.
     """
 
     def prepare(self, request: HttpRequest) -> None:
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        sent = request.META.get("HTTP_X_REQUEST_ID", "") if settings.TRUSTED_PROXY_COUNT else ""
         request_id = sent if REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)

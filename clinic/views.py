@@ -50,13 +50,12 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    """413. The rest of the body is not read, so the connection cannot be used again."""
-    response = page(
+    """413, also from `clinic.middleware.BodyLimit`."""
+    return page(
         413,
         _("What you sent is too large"),
         _("Go back, shorten the text you entered and send it again."),
     )
-    return response
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

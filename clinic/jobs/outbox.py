@@ -137,7 +137,7 @@ def describe(error: Exception) -> str:
 
 
 def refused_for_good(error: Exception) -> bool:
-    """Whether the server says 5xx of this recipient or content; a failed sign-in is not the mail's."""
+    """Whether the server says 5xx of this recipient or content (not of our own sign-in)."""
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError):
         found = codes(error)
         return bool(found) and all(code >= 500 for code in found)
