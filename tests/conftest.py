@@ -16,6 +16,8 @@ from hypothesis import settings as hypothesis_settings
 
 from tests.servers import MariaDB, Redis
 
+pytest_plugins = ["tests.cast"]
+
 hypothesis_settings.register_profile(
     "dev", max_examples=25, stateful_step_count=20, deadline=None, print_blob=True
 )
@@ -52,10 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean_cache() -> Iterator[None]:
+def _clean_cache() -> None:
     """Limits and cached free times are counted in the cache: no test inherits another's."""
     cache.clear()
-    yield
 
 
 @pytest.fixture(scope="session")

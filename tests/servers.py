@@ -181,7 +181,7 @@ class MariaDB(Server):
 
     name = "mariadb"
     user = "clinic"
-    password = "only-for-tests"  # noqa: S105  (a private port, gone after the test)
+    password = "only-for-tests"  # a private port, gone after the test
     database = "clinic"
 
     @property

@@ -138,7 +138,8 @@ class Site:
             self._run("manage.py", "worker")
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():
-            if time.monotonic() > deadline or any(one.poll() is not None for one in self._processes):
+            ended = any(process.poll() is not None for process in self._processes)
+            if ended or time.monotonic() > deadline:
                 self.end()
                 raise ServerFailed(
                     f"the site did not start:\n{self.log.read_text(errors='replace')[-4000:]}"

@@ -7,12 +7,12 @@ import sys
 
 from tools import environments, system_packages
 from tools.environments import ROOT
-from tools.suite import test_python
+from tools.suite import suite_python
 
 
 def main() -> int:
     system_packages.ensure()
-    python, _ = test_python()
+    python, _ = suite_python()
     names = [argument for argument in sys.argv[1:] if argument != "--"]
     return subprocess.run(
         [python, "-m", "bench", *names], cwd=ROOT, env=environments.embedded_environment()

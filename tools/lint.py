@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tools import environments, system_packages
 from tools.environments import ROOT, say
-from tools.suite import test_python
+from tools.suite import suite_python
 
 TEMPLATES = ["templates", "accounts", "appointments", "clinic"]
 
@@ -66,7 +66,7 @@ def checks(python: str, scratch: str) -> Iterator[Check]:
 
 def main() -> int:
     system_packages.ensure()
-    python, _ = test_python()
+    python, _ = suite_python()
     if "--fix" in sys.argv:
         ruff = Path(python).parent / "ruff"
         subprocess.run([ruff, "check", "--fix", "--quiet", "."], cwd=ROOT, check=False)

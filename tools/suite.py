@@ -152,12 +152,12 @@ PARTS: dict[str, Callable[[Suite], None]] = {
 }
 
 
-def test_python(requirements: str = "test.txt", venv: str = ".venv-test") -> tuple[str, bool]:
+def suite_python() -> tuple[str, bool]:
     """The tests' Python, and whether it can speak to MySQL."""
     able = system_packages.has_database_headers()
     python = environments.ensure(
-        ROOT / venv,
-        ROOT / "requirements" / requirements,
+        ROOT / ".venv-test",
+        ROOT / "requirements" / "test.txt",
         without=() if able else (NEEDS_COMPILER,),
     )
     return str(python), able
@@ -177,7 +177,7 @@ def main() -> int:
     # SystemExit unwinds, so that the servers are ended when the run is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     system_packages.ensure()
-    python, speaks_mysql = test_python()
+    python, speaks_mysql = suite_python()
     suite = Suite(python, asked.arguments)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in parts:

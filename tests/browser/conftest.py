@@ -84,9 +84,7 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def open_page(
-    browser: Browser, watch: Watch, request: pytest.FixtureRequest
-) -> Iterator[OpenPage]:
+def open_page(browser: Browser, watch: Watch, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
     contexts: list[BrowserContext] = []
 
     def open_one(*, width: int = DESKTOP, javascript: bool = True) -> Page:

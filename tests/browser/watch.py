@@ -10,9 +10,8 @@ POLICY_WORDS = "Content Security Policy"
 # The event also names violations that Chromium keeps out of the console, such as repeated ones.
 _LISTEN = """
 document.addEventListener("securitypolicyviolation", (event) => {
-  window.reportViolation(
-    `${event.effectiveDirective} blocked ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`
-  );
+  const where = `${event.sourceFile}:${event.lineNumber}`;
+  window.reportViolation(`${event.effectiveDirective} blocked ${event.blockedURI} at ${where}`);
 });
 """
 
