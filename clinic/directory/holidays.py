@@ -27,9 +27,7 @@ def _subdivision(state: str) -> str | None:
     return state if state in calendars.country_holidays("US").subdivisions else None
 
 
-def closed_days(
-    hospitals: Iterable[Hospital], first: date, until: date
-) -> dict[int, set[date]]:
+def closed_days(hospitals: Iterable[Hospital], first: date, until: date) -> dict[int, set[date]]:
     """The days with ``first <= day < until`` on which each hospital is closed, by primary key.
 
     One query, however many hospitals. A `HospitalDay` wins over the public holidays, both ways.

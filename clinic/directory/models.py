@@ -143,7 +143,9 @@ class Doctor(models.Model):
     specialties = models.ManyToManyField(Specialty, related_name="doctors", blank=True)
     npi = models.CharField(_("NPI"), max_length=10, null=True, blank=True, unique=True)
     about = models.TextField(_("about"), blank=True, max_length=2000)
-    practicing_since = models.PositiveSmallIntegerField(_("in practice since"), null=True, blank=True)
+    practicing_since = models.PositiveSmallIntegerField(
+        _("in practice since"), null=True, blank=True
+    )
     accepts_new = models.BooleanField(_("takes new patients"), default=True)
     verified_at = models.DateTimeField(_("approved"), null=True, blank=True)
     verified_by = models.ForeignKey(
@@ -159,7 +161,9 @@ class Doctor(models.Model):
     )
     lead_minutes = models.PositiveIntegerField(_("book at least … minutes ahead"), default=60)
     horizon_days = models.PositiveSmallIntegerField(_("book at most … days ahead"), default=90)
-    cancel_hours = models.PositiveSmallIntegerField(_("cancel free until … hours before"), default=24)
+    cancel_hours = models.PositiveSmallIntegerField(
+        _("cancel free until … hours before"), default=24
+    )
     is_sample = models.BooleanField(_("sample data"), default=False)
     search_text = models.CharField(max_length=200, editable=False, blank=True)
 
@@ -256,7 +260,7 @@ class Service(models.Model):
 
 
 class OpeningHours(models.Model):
-    """Weekly hours of a doctor at a hospital: wall-clock, while ``valid_from <= day < valid_until``.
+    """Weekly hours of a doctor at a hospital, wall-clock; ``valid_from <= day < valid_until``.
 
     ``closes`` 00:00 means midnight at the end of the day.
     """
@@ -367,4 +371,3 @@ def add_doctor(**fields: Any) -> Doctor:
     doctor = Doctor.objects.create(**fields)
     Schedule.objects.create(doctor=doctor)
     return doctor
-

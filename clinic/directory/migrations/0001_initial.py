@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,193 +17,525 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Doctor',
+            name="Doctor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=150, verbose_name='name')),
-                ('slug', models.SlugField(max_length=120, unique=True)),
-                ('credentials', models.CharField(blank=True, max_length=40, verbose_name='credentials')),
-                ('npi', models.CharField(blank=True, max_length=10, null=True, unique=True, verbose_name='NPI')),
-                ('about', models.TextField(blank=True, max_length=2000, verbose_name='about')),
-                ('practicing_since', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='in practice since')),
-                ('accepts_new', models.BooleanField(default=True, verbose_name='takes new patients')),
-                ('verified_at', models.DateTimeField(blank=True, null=True, verbose_name='approved')),
-                ('verified_what', models.CharField(blank=True, max_length=120, verbose_name='what was checked')),
-                ('withdrawn_at', models.DateTimeField(blank=True, null=True, verbose_name='withdrawn')),
-                ('grid_minutes', models.PositiveSmallIntegerField(default=15, validators=[django.core.validators.MinValueValidator(5), django.core.validators.MaxValueValidator(240)], verbose_name='start a visit every … minutes')),
-                ('lead_minutes', models.PositiveIntegerField(default=60, verbose_name='book at least … minutes ahead')),
-                ('horizon_days', models.PositiveSmallIntegerField(default=90, verbose_name='book at most … days ahead')),
-                ('cancel_hours', models.PositiveSmallIntegerField(default=24, verbose_name='cancel free until … hours before')),
-                ('is_sample', models.BooleanField(default=False, verbose_name='sample data')),
-                ('search_text', models.CharField(blank=True, editable=False, max_length=200)),
-                ('user', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='doctor', to=settings.AUTH_USER_MODEL)),
-                ('verified_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=150, verbose_name="name")),
+                ("slug", models.SlugField(max_length=120, unique=True)),
+                (
+                    "credentials",
+                    models.CharField(blank=True, max_length=40, verbose_name="credentials"),
+                ),
+                (
+                    "npi",
+                    models.CharField(
+                        blank=True, max_length=10, null=True, unique=True, verbose_name="NPI"
+                    ),
+                ),
+                ("about", models.TextField(blank=True, max_length=2000, verbose_name="about")),
+                (
+                    "practicing_since",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="in practice since"
+                    ),
+                ),
+                (
+                    "accepts_new",
+                    models.BooleanField(default=True, verbose_name="takes new patients"),
+                ),
+                (
+                    "verified_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="approved"),
+                ),
+                (
+                    "verified_what",
+                    models.CharField(blank=True, max_length=120, verbose_name="what was checked"),
+                ),
+                (
+                    "withdrawn_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="withdrawn"),
+                ),
+                (
+                    "grid_minutes",
+                    models.PositiveSmallIntegerField(
+                        default=15,
+                        validators=[
+                            django.core.validators.MinValueValidator(5),
+                            django.core.validators.MaxValueValidator(240),
+                        ],
+                        verbose_name="start a visit every … minutes",
+                    ),
+                ),
+                (
+                    "lead_minutes",
+                    models.PositiveIntegerField(
+                        default=60, verbose_name="book at least … minutes ahead"
+                    ),
+                ),
+                (
+                    "horizon_days",
+                    models.PositiveSmallIntegerField(
+                        default=90, verbose_name="book at most … days ahead"
+                    ),
+                ),
+                (
+                    "cancel_hours",
+                    models.PositiveSmallIntegerField(
+                        default=24, verbose_name="cancel free until … hours before"
+                    ),
+                ),
+                ("is_sample", models.BooleanField(default=False, verbose_name="sample data")),
+                ("search_text", models.CharField(blank=True, editable=False, max_length=200)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="doctor",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "verified_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'doctor',
-                'verbose_name_plural': 'doctors',
+                "verbose_name": "doctor",
+                "verbose_name_plural": "doctors",
             },
         ),
         migrations.CreateModel(
-            name='Specialty',
+            name="Specialty",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80, unique=True, verbose_name='name')),
-                ('slug', models.SlugField(max_length=80, unique=True)),
-                ('everyday_words', models.TextField(blank=True, verbose_name='everyday words')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, unique=True, verbose_name="name")),
+                ("slug", models.SlugField(max_length=80, unique=True)),
+                ("everyday_words", models.TextField(blank=True, verbose_name="everyday words")),
             ],
             options={
-                'verbose_name': 'specialty',
-                'verbose_name_plural': 'specialties',
+                "verbose_name": "specialty",
+                "verbose_name_plural": "specialties",
             },
         ),
         migrations.CreateModel(
-            name='ZipCode',
+            name="ZipCode",
             fields=[
-                ('code', models.CharField(max_length=5, primary_key=True, serialize=False)),
-                ('latitude', models.FloatField()),
-                ('longitude', models.FloatField()),
+                ("code", models.CharField(max_length=5, primary_key=True, serialize=False)),
+                ("latitude", models.FloatField()),
+                ("longitude", models.FloatField()),
             ],
         ),
         migrations.CreateModel(
-            name='Schedule',
+            name="Schedule",
             fields=[
-                ('doctor', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='schedule', serialize=False, to='directory.doctor')),
-                ('version', models.PositiveBigIntegerField(default=1)),
+                (
+                    "doctor",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="schedule",
+                        serialize=False,
+                        to="directory.doctor",
+                    ),
+                ),
+                ("version", models.PositiveBigIntegerField(default=1)),
             ],
         ),
         migrations.CreateModel(
-            name='Hospital',
+            name="Hospital",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('cms_id', models.CharField(blank=True, max_length=10, null=True, unique=True, verbose_name='CMS facility ID')),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('slug', models.SlugField(max_length=120, unique=True)),
-                ('kind', models.CharField(blank=True, max_length=60, verbose_name='kind')),
-                ('ownership', models.CharField(blank=True, max_length=60, verbose_name='ownership')),
-                ('address', models.CharField(max_length=200, verbose_name='address')),
-                ('city', models.CharField(max_length=80, verbose_name='town')),
-                ('state', models.CharField(max_length=2, verbose_name='state')),
-                ('zip_code', models.CharField(max_length=5, verbose_name='ZIP code')),
-                ('county', models.CharField(blank=True, max_length=60, verbose_name='county')),
-                ('phone', models.CharField(blank=True, max_length=32, verbose_name='phone number')),
-                ('latitude', models.FloatField(blank=True, null=True)),
-                ('longitude', models.FloatField(blank=True, null=True)),
-                ('time_zone', models.CharField(blank=True, max_length=64, validators=[accounts.models.validate_time_zone], verbose_name='time zone')),
-                ('time_zone_confirmed', models.BooleanField(default=False, verbose_name='time zone confirmed')),
-                ('emergency_care', models.BooleanField(default=False, verbose_name='emergency care')),
-                ('rating', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='CMS overall rating')),
-                ('keeps_public_holidays', models.BooleanField(default=True, verbose_name='closed on public holidays')),
-                ('is_listed', models.BooleanField(default=True, verbose_name='shown to the public')),
-                ('is_sample', models.BooleanField(default=False, verbose_name='sample data')),
-                ('search_text', models.CharField(blank=True, editable=False, max_length=300)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "cms_id",
+                    models.CharField(
+                        blank=True,
+                        max_length=10,
+                        null=True,
+                        unique=True,
+                        verbose_name="CMS facility ID",
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("slug", models.SlugField(max_length=120, unique=True)),
+                ("kind", models.CharField(blank=True, max_length=60, verbose_name="kind")),
+                (
+                    "ownership",
+                    models.CharField(blank=True, max_length=60, verbose_name="ownership"),
+                ),
+                ("address", models.CharField(max_length=200, verbose_name="address")),
+                ("city", models.CharField(max_length=80, verbose_name="town")),
+                ("state", models.CharField(max_length=2, verbose_name="state")),
+                ("zip_code", models.CharField(max_length=5, verbose_name="ZIP code")),
+                ("county", models.CharField(blank=True, max_length=60, verbose_name="county")),
+                ("phone", models.CharField(blank=True, max_length=32, verbose_name="phone number")),
+                ("latitude", models.FloatField(blank=True, null=True)),
+                ("longitude", models.FloatField(blank=True, null=True)),
+                (
+                    "time_zone",
+                    models.CharField(
+                        blank=True,
+                        max_length=64,
+                        validators=[accounts.models.validate_time_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                (
+                    "time_zone_confirmed",
+                    models.BooleanField(default=False, verbose_name="time zone confirmed"),
+                ),
+                (
+                    "emergency_care",
+                    models.BooleanField(default=False, verbose_name="emergency care"),
+                ),
+                (
+                    "rating",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="CMS overall rating"
+                    ),
+                ),
+                (
+                    "keeps_public_holidays",
+                    models.BooleanField(default=True, verbose_name="closed on public holidays"),
+                ),
+                (
+                    "is_listed",
+                    models.BooleanField(default=True, verbose_name="shown to the public"),
+                ),
+                ("is_sample", models.BooleanField(default=False, verbose_name="sample data")),
+                ("search_text", models.CharField(blank=True, editable=False, max_length=300)),
             ],
             options={
-                'verbose_name': 'hospital',
-                'verbose_name_plural': 'hospitals',
-                'indexes': [models.Index(fields=['latitude', 'longitude'], name='hospital_by_position'), models.Index(fields=['state', 'city', 'name'], name='hospital_by_town')],
+                "verbose_name": "hospital",
+                "verbose_name_plural": "hospitals",
+                "indexes": [
+                    models.Index(fields=["latitude", "longitude"], name="hospital_by_position"),
+                    models.Index(fields=["state", "city", "name"], name="hospital_by_town"),
+                ],
             },
         ),
         migrations.AddField(
-            model_name='doctor',
-            name='specialties',
-            field=models.ManyToManyField(blank=True, related_name='doctors', to='directory.specialty'),
+            model_name="doctor",
+            name="specialties",
+            field=models.ManyToManyField(
+                blank=True, related_name="doctors", to="directory.specialty"
+            ),
         ),
         migrations.CreateModel(
-            name='TimeOff',
+            name="TimeOff",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_at', models.DateTimeField(verbose_name='from')),
-                ('ends_at', models.DateTimeField(verbose_name='until')),
-                ('why', models.CharField(blank=True, max_length=80, verbose_name='note for staff')),
-                ('doctor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='time_off', to='directory.doctor')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("starts_at", models.DateTimeField(verbose_name="from")),
+                ("ends_at", models.DateTimeField(verbose_name="until")),
+                ("why", models.CharField(blank=True, max_length=80, verbose_name="note for staff")),
+                (
+                    "doctor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="time_off",
+                        to="directory.doctor",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'time off',
-                'verbose_name_plural': 'time off',
+                "verbose_name": "time off",
+                "verbose_name_plural": "time off",
             },
         ),
         migrations.CreateModel(
-            name='DoctorLanguage',
+            name="DoctorLanguage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(choices=[('en', 'English'), ('ar', 'Arabic'), ('zh', 'Chinese'), ('fr', 'French'), ('de', 'German'), ('hi', 'Hindi'), ('ig', 'Igbo'), ('it', 'Italian'), ('ja', 'Japanese'), ('km', 'Khmer'), ('ko', 'Korean'), ('pl', 'Polish'), ('pt', 'Portuguese'), ('ru', 'Russian'), ('so', 'Somali'), ('es', 'Spanish'), ('sw', 'Swahili'), ('tl', 'Tagalog'), ('uk', 'Ukrainian'), ('vi', 'Vietnamese'), ('ase', 'American Sign Language')], max_length=8, verbose_name='language')),
-                ('doctor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='languages', to='directory.doctor')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        choices=[
+                            ("en", "English"),
+                            ("ar", "Arabic"),
+                            ("zh", "Chinese"),
+                            ("fr", "French"),
+                            ("de", "German"),
+                            ("hi", "Hindi"),
+                            ("ig", "Igbo"),
+                            ("it", "Italian"),
+                            ("ja", "Japanese"),
+                            ("km", "Khmer"),
+                            ("ko", "Korean"),
+                            ("pl", "Polish"),
+                            ("pt", "Portuguese"),
+                            ("ru", "Russian"),
+                            ("so", "Somali"),
+                            ("es", "Spanish"),
+                            ("sw", "Swahili"),
+                            ("tl", "Tagalog"),
+                            ("uk", "Ukrainian"),
+                            ("vi", "Vietnamese"),
+                            ("ase", "American Sign Language"),
+                        ],
+                        max_length=8,
+                        verbose_name="language",
+                    ),
+                ),
+                (
+                    "doctor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="languages",
+                        to="directory.doctor",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'language',
-                'verbose_name_plural': 'languages',
-                'indexes': [models.Index(fields=['code', 'doctor'], name='doctors_by_language')],
-                'constraints': [models.UniqueConstraint(fields=('doctor', 'code'), name='one_row_per_language')],
+                "verbose_name": "language",
+                "verbose_name_plural": "languages",
+                "indexes": [models.Index(fields=["code", "doctor"], name="doctors_by_language")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("doctor", "code"), name="one_row_per_language")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HospitalDay',
+            name="HospitalDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('date', models.DateField(verbose_name='date')),
-                ('is_open', models.BooleanField(default=False, verbose_name='open')),
-                ('name', models.CharField(blank=True, max_length=80, verbose_name='reason')),
-                ('hospital', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='special_days', to='directory.hospital')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("date", models.DateField(verbose_name="date")),
+                ("is_open", models.BooleanField(default=False, verbose_name="open")),
+                ("name", models.CharField(blank=True, max_length=80, verbose_name="reason")),
+                (
+                    "hospital",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="special_days",
+                        to="directory.hospital",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'special day',
-                'verbose_name_plural': 'special days',
-                'constraints': [models.UniqueConstraint(fields=('hospital', 'date'), name='one_special_day_per_date')],
+                "verbose_name": "special day",
+                "verbose_name_plural": "special days",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hospital", "date"), name="one_special_day_per_date"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OpeningHours',
+            name="OpeningHours",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weekday', models.PositiveSmallIntegerField(choices=[(0, 'Monday'), (1, 'Tuesday'), (2, 'Wednesday'), (3, 'Thursday'), (4, 'Friday'), (5, 'Saturday'), (6, 'Sunday')], verbose_name='weekday')),
-                ('opens', models.TimeField(verbose_name='from')),
-                ('closes', models.TimeField(verbose_name='until')),
-                ('valid_from', models.DateField(verbose_name='valid from')),
-                ('valid_until', models.DateField(blank=True, null=True, verbose_name='first day no longer valid')),
-                ('doctor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='opening_hours', to='directory.doctor')),
-                ('hospital', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='opening_hours', to='directory.hospital')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "weekday",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Monday"),
+                            (1, "Tuesday"),
+                            (2, "Wednesday"),
+                            (3, "Thursday"),
+                            (4, "Friday"),
+                            (5, "Saturday"),
+                            (6, "Sunday"),
+                        ],
+                        verbose_name="weekday",
+                    ),
+                ),
+                ("opens", models.TimeField(verbose_name="from")),
+                ("closes", models.TimeField(verbose_name="until")),
+                ("valid_from", models.DateField(verbose_name="valid from")),
+                (
+                    "valid_until",
+                    models.DateField(
+                        blank=True, null=True, verbose_name="first day no longer valid"
+                    ),
+                ),
+                (
+                    "doctor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="opening_hours",
+                        to="directory.doctor",
+                    ),
+                ),
+                (
+                    "hospital",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="opening_hours",
+                        to="directory.hospital",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'opening hours',
-                'verbose_name_plural': 'opening hours',
-                'indexes': [models.Index(fields=['doctor', 'valid_from'], name='hours_by_doctor')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('weekday__lte', 6)), name='weekday_in_range'), models.CheckConstraint(condition=models.Q(('closes__gt', models.F('opens')), ('closes', '00:00'), _connector='OR'), name='hours_close_after_they_open'), models.CheckConstraint(condition=models.Q(('valid_until', None), ('valid_until__gt', models.F('valid_from')), _connector='OR'), name='hours_valid_for_a_day_at_least')],
+                "verbose_name": "opening hours",
+                "verbose_name_plural": "opening hours",
+                "indexes": [models.Index(fields=["doctor", "valid_from"], name="hours_by_doctor")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("weekday__lte", 6)), name="weekday_in_range"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("closes__gt", models.F("opens")), ("closes", "00:00"), _connector="OR"
+                        ),
+                        name="hours_close_after_they_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_until", None),
+                            ("valid_until__gt", models.F("valid_from")),
+                            _connector="OR",
+                        ),
+                        name="hours_valid_for_a_day_at_least",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Service',
+            name="Service",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(default=clinic.directory.models.service_code, editable=False, max_length=12, unique=True)),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('minutes', models.PositiveSmallIntegerField(default=30, verbose_name='length in minutes')),
-                ('buffer_minutes', models.PositiveSmallIntegerField(default=0, verbose_name='pause after it in minutes')),
-                ('price_cents', models.PositiveIntegerField(blank=True, null=True, verbose_name='price in cents')),
-                ('visit', models.CharField(choices=[('in_person', 'In person'), ('video', 'Video')], default='in_person', max_length=10, verbose_name='visit type')),
-                ('bring', models.CharField(blank=True, max_length=200, verbose_name='what to bring')),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='position')),
-                ('is_active', models.BooleanField(default=True, verbose_name='can be booked')),
-                ('doctor', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='services', to='directory.doctor')),
-                ('hospital', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='services', to='directory.hospital')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "code",
+                    models.CharField(
+                        default=clinic.directory.models.service_code,
+                        editable=False,
+                        max_length=12,
+                        unique=True,
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                (
+                    "minutes",
+                    models.PositiveSmallIntegerField(default=30, verbose_name="length in minutes"),
+                ),
+                (
+                    "buffer_minutes",
+                    models.PositiveSmallIntegerField(
+                        default=0, verbose_name="pause after it in minutes"
+                    ),
+                ),
+                (
+                    "price_cents",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="price in cents"
+                    ),
+                ),
+                (
+                    "visit",
+                    models.CharField(
+                        choices=[("in_person", "In person"), ("video", "Video")],
+                        default="in_person",
+                        max_length=10,
+                        verbose_name="visit type",
+                    ),
+                ),
+                (
+                    "bring",
+                    models.CharField(blank=True, max_length=200, verbose_name="what to bring"),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="position")),
+                ("is_active", models.BooleanField(default=True, verbose_name="can be booked")),
+                (
+                    "doctor",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="services",
+                        to="directory.doctor",
+                    ),
+                ),
+                (
+                    "hospital",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="services",
+                        to="directory.hospital",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'service',
-                'verbose_name_plural': 'services',
-                'indexes': [models.Index(fields=['hospital', 'is_active', 'visit', 'doctor'], name='services_by_hospital')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('minutes__gte', 5), ('minutes__lte', 480)), name='service_length_in_range'), models.CheckConstraint(condition=models.Q(('buffer_minutes__lte', 240)), name='service_buffer_in_range')],
+                "verbose_name": "service",
+                "verbose_name_plural": "services",
+                "indexes": [
+                    models.Index(
+                        fields=["hospital", "is_active", "visit", "doctor"],
+                        name="services_by_hospital",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("minutes__gte", 5), ("minutes__lte", 480)),
+                        name="service_length_in_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("buffer_minutes__lte", 240)),
+                        name="service_buffer_in_range",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='doctor',
-            constraint=models.CheckConstraint(condition=models.Q(('grid_minutes__gte', 5), ('grid_minutes__lte', 240)), name='grid_in_range'),
+            model_name="doctor",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("grid_minutes__gte", 5), ("grid_minutes__lte", 240)),
+                name="grid_in_range",
+            ),
         ),
         migrations.AddIndex(
-            model_name='timeoff',
-            index=models.Index(fields=['doctor', 'ends_at'], name='time_off_by_doctor'),
+            model_name="timeoff",
+            index=models.Index(fields=["doctor", "ends_at"], name="time_off_by_doctor"),
         ),
         migrations.AddConstraint(
-            model_name='timeoff',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='time_off_ends_after_it_starts'),
+            model_name="timeoff",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__gt", models.F("starts_at"))),
+                name="time_off_ends_after_it_starts",
+            ),
         ),
     ]
