@@ -73,7 +73,7 @@ def record(
     """
     known = actor is not None and getattr(actor, "pk", None)
     origin = current_origin.get()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         event = AuditEvent(
             at=now or timezone.now(),
             actor_id=actor.pk if known else None,

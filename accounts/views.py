@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -205,9 +206,13 @@ def terms_accept(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def privacy(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/privacy.html")
+    return render(request, "accounts/privacy.html", {"terms_date": _terms_date()})
 
 
 @require_GET
 def terms(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/terms.html")
+    return render(request, "accounts/terms.html", {"terms_date": _terms_date()})
+
+
+def _terms_date() -> date:
+    return date.fromisoformat(settings.TERMS_VERSION)
