@@ -102,8 +102,7 @@ class Appointment(models.Model):
         verbose_name_plural = _("visits")
         constraints = [
             models.CheckConstraint(
-                condition=Q(ends_at__gt=F("starts_at"))
-                & Q(occupied_until__gte=F("ends_at")),
+                condition=Q(ends_at__gt=F("starts_at")) & Q(occupied_until__gte=F("ends_at")),
                 name="visit_ends_after_it_starts",
             ),
             models.CheckConstraint(

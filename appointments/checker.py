@@ -1,0 +1,84 @@
+"""An independent look at the bookings: nothing here trusts that the unique keys did their work."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from appointments.models import Appointment, DoctorHold, PatientHold
+from appointments.slots import grain_at, grain_end, moment_of
+from appointments.upkeep import KEEP_HOLDS
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that must never be: ``what`` in words, with the references it concerns."""
+
+    kind: str  # overlap | missing_hold | orphan_hold
+    what: str
+
+
+def find_faults(now: datetime) -> Iterator[Fault]:
+    """Overlapping visits of one doctor or patient, visits without holds, holds without a visit."""
+    yield from _overlaps("doctor_id", "occupied_until")
+    yield from _overlaps("patient_id", "ends_at")
+    yield from _hold_faults(now)
+
+
+def _overlaps(whose: str, end: str) -> Iterator[Fault]:
+    rows = (
+        Appointment.objects.active()
+        .order_by(whose, "starts_at", "pk")
+        .values_list(whose, "starts_at", end, "reference")
+    )
+    owner, latest, latest_reference = None, None, ""
+    for row_owner, starts_at, ends_at, reference in rows.iterator(chunk_size=5_000):
+        if row_owner == owner and latest is not None and starts_at < latest:
+            yield Fault(
+                "overlap",
+                f"{reference} begins before {latest_reference} of the same "
+                f"{whose.removesuffix('_id')} is over",
+            )
+        if row_owner != owner or latest is None or ends_at > latest:
+            owner, latest, latest_reference = row_owner, ends_at, reference
+
+
+def _hold_faults(now: datetime) -> Iterator[Fault]:
+    # Older holds may have been pruned; grains of that edge itself are left out on both sides.
+    oldest = grain_at(now - KEEP_HOLDS) + 1
+    doctor_grains = _grains(DoctorHold.objects.filter(appointment__isnull=False), oldest)
+    patient_grains = _grains(PatientHold.objects.all(), oldest)
+    visits = Appointment.objects.active().filter(starts_at__gte=moment_of(oldest))
+    for pk, starts_at, ends_at, occupied_until, reference in visits.values_list(
+        "pk", "starts_at", "ends_at", "occupied_until", "reference"
+    ).iterator(chunk_size=5_000):
+        start = grain_at(starts_at)
+        for grains, end, whose in (
+            (doctor_grains, occupied_until, "doctor"),
+            (patient_grains, ends_at, "patient"),
+        ):
+            if grains.pop(pk, set()) != set(range(start, grain_end(end))):
+                yield Fault("missing_hold", f"{reference} does not hold just its {whose}'s time")
+    # What is left belongs to no active visit, or to one that began before the edge.
+    left = set(doctor_grains) | set(patient_grains)
+    begun_before = set(
+        Appointment.objects.active()
+        .filter(pk__in=left, starts_at__lt=moment_of(oldest))
+        .values_list("pk", flat=True)
+    )
+    references = dict(Appointment.objects.filter(pk__in=left).values_list("pk", "reference"))
+    for pk in sorted(left - begun_before):
+        yield Fault("orphan_hold", f"{references.get(pk, pk)} holds time without an active visit")
+
+
+def _grains(rows: QuerySet[Any], oldest: int) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = defaultdict(set)
+    values = rows.filter(grain__gte=oldest).values_list("appointment_id", "grain")
+    for appointment, grain in values.iterator(chunk_size=20_000):
+        found[appointment].add(grain)
+    return found
