@@ -84,7 +84,7 @@ def mail() -> Iterator[CheckMessage]:
     if settings.DEFAULT_FROM_EMAIL.rstrip(">").endswith("@example.org"):
         yield Doubt(
             "DEFAULT_FROM_EMAIL is the sample address, whose mails are refused everywhere.",
-            hint='Set DEFAULT_FROM_EMAIL="Your clinic <appointments@your.domain>".',
+            hint='Set DEFAULT_FROM_EMAIL="Your clinic <appointments@clinic.example.org>".',
             id="clinic.W009",
         )
 

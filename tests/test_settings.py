@@ -23,8 +23,8 @@ PRODUCTION = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "PUBLIC_URL": "https://clinic.example.com",
     "ALLOWED_HOSTS": "clinic.example.com",
-    "EMAIL_URL": "smtp+tls://mailer:secret@mail.example.com:587",
-    "DEFAULT_FROM_EMAIL": "Clinic <appointments@clinic.example.com>",
+    "EMAIL_URL": "smtp+tls://mailer:secret@mail.example.org:587",
+    "DEFAULT_FROM_EMAIL": "Clinic <appointments@clinic.example.org>",
 }
 
 

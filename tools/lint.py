@@ -36,7 +36,7 @@ def production_environment() -> dict[str, str]:
         CSRF_TRUSTED_ORIGINS="https://clinic.example.org",
         PUBLIC_URL="https://clinic.example.org",
         EMAIL_URL="smtp+tls://clinic:secret@mail.example.org:587",
-        DEFAULT_FROM_EMAIL="clinic@example.org",
+        DEFAULT_FROM_EMAIL="appointments@clinic.example.org",
     )
     for name in ("DEBUG", "ALLOW_HTTP", "STAFF_MFA_REQUIRED"):
         environment.pop(name, None)
