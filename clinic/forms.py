@@ -8,7 +8,7 @@ Widgets keep Django's templates: the admin shares them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -138,19 +138,34 @@ def first_control_id(field: forms.BoundField) -> str:
     return f"{own}_0" if own and field.use_fieldset else own
 
 
+def sentences(field: forms.BoundField) -> list[str]:
+    """The error messages at a field. Django's bare "This field is required." becomes what to do."""
+    bare = str(forms.Field.default_error_messages["required"])
+    found = []
+    for error in field.errors.as_data():
+        for message in error.messages:
+            found.append(_what_is_missing(field) if message == bare else str(message))
+    return found
+
+
+def _what_is_missing(field: forms.BoundField) -> str:
+    widget = field.field.widget
+    if isinstance(widget, forms.CheckboxInput):
+        sentence = _("Tick “%(label)s” to go on.")
+    elif isinstance(widget, forms.Select | forms.RadioSelect | forms.CheckboxSelectMultiple):
+        sentence = _("Choose an answer for “%(label)s”.")
+    else:
+        sentence = _("Fill in “%(label)s”.")
+    return str(sentence) % {"label": field.label}
+
+
 def problems_of(form: forms.BaseForm) -> list[tuple[str, str]]:
     """Each error of a form as (sentence, id of the control it is about or "")."""
-    errors: Mapping[str, Any] = form.errors
-    return [
-        (str(message), "" if name == "__all__" else first_control_id(form[name]))
-        for name in sorted(errors, key=_order_in(form))
-        for message in errors[name]
-    ]
-
-
-def _order_in(form: forms.BaseForm) -> Callable[[str], int]:
-    names = list(form.fields)
-    return lambda name: names.index(name) if name in names else -1
+    found = [(str(message), "") for message in form.non_field_errors()]
+    for field in form:
+        if field.errors:
+            found += [(sentence, first_control_id(field)) for sentence in sentences(field)]
+    return found
 
 
 def _number(typed: str) -> int:

@@ -10,7 +10,7 @@ from django.template import Context
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
-from clinic.forms import DateInput3, problems_of
+from clinic.forms import DateInput3, problems_of, sentences
 
 register = template.Library()
 
@@ -24,7 +24,11 @@ KINDS: tuple[tuple[type[forms.Widget], str, str], ...] = (
     (forms.Textarea, "textarea", "govuk-textarea"),
     (forms.Select, "select", "govuk-select"),
     (forms.FileInput, "file", "govuk-file-upload"),
-    (forms.PasswordInput, "password", "govuk-input govuk-password-input__input"),
+    (
+        forms.PasswordInput,
+        "password",
+        "govuk-input govuk-password-input__input govuk-js-password-input-input",
+    ),
     (forms.Widget, "input", "govuk-input"),
 )
 
@@ -62,6 +66,7 @@ def parts_of(field: forms.BoundField) -> dict[str, Any]:
         "id": own_id,
         "described_by": described_by,
         "counted": counted,
+        "errors": sentences(field),
         "optional": not field.field.required and kind != "checkbox",
         "label_class": getattr(field.field, "label_class", ""),
         "options": _options(field) if kind in {"radios", "checkboxes"} else [],

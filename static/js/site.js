@@ -6,12 +6,6 @@ const WIDE = matchMedia("(min-width: 56em)");
 
 document.body.classList.add("js-enabled", "govuk-frontend-supported");
 
-// The govuk modules weigh 11 KB, so only pages that use one load them.
-if (document.querySelector("[data-module]")) {
-  const { initAll } = await import(document.getElementById("site-js").dataset.govuk);
-  initAll();
-}
-
 // A second click sends nothing. Buttons stay enabled: a disabled one loses its name and the focus.
 const sent = new WeakMap();
 document.addEventListener("submit", (event) => {
@@ -38,4 +32,10 @@ for (const region of document.querySelectorAll("[data-hold-until]")) {
   const left = Date.parse(region.dataset.holdUntil) - Date.now();
   setTimeout(reveal, Math.max(0, left - WARN_BEFORE_END_MS), region, "[data-hold-warning]");
   setTimeout(reveal, Math.max(0, left), region, "[data-hold-ended]");
+}
+
+// The govuk modules weigh 11 KB, so only pages that use one load them.
+if (document.querySelector("[data-module]")) {
+  const { initAll } = await import(document.getElementById("site-js").dataset.govuk);
+  initAll();
 }
