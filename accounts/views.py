@@ -10,6 +10,7 @@ from allauth.account import views as allauth_views
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -55,6 +56,15 @@ class AccountSignupView(RefusalStatus, allauth_views.SignupView):
 
     def get_form_class(self) -> type[Form]:
         return self.signup_form_class or super().get_form_class()
+
+    def form_valid(self, form: Form) -> HttpResponse:
+        """The account and the mail with its code are stored together; a limit that stops the mail
+        undoes the account, and there is one commit whether the address is new or known."""
+        with transaction.atomic():
+            response: HttpResponse = super().form_valid(form)
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                transaction.set_rollback(True)
+        return response
 
 
 class ConfirmAddressView(RefusalStatus, allauth_views.ConfirmEmailVerificationCodeView):

@@ -153,6 +153,9 @@ if "sqlite" in _database["ENGINE"]:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
+    # A file, as the site has: SQLite in memory locks by other rules, so races would prove nothing.
+    _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+    VAR_DIR.mkdir(exist_ok=True)
 else:
     _database["OPTIONS"] = {
         "charset": "utf8mb4",
@@ -224,7 +227,7 @@ LINK_CODE_ATTEMPTS = 5  # wrong one-time codes per account in 15 minutes
 # --- People ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["accounts.hashers.ClinicArgon2"]
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.backends.ByAddress"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
     for name, options in [
