@@ -109,6 +109,7 @@ def production_environment(**more: str) -> dict[str, str]:
     environment = environments.embedded_environment(
         SECRET_KEY="a-key-for-tests-only-that-is-long-enough-to-be-accepted",  # noqa: S106
         ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
+        PUBLIC_URL="http://127.0.0.1:8000",  # as in the embedded default: mails name it
         ALLOW_HTTP="1",
         STAFF_MFA_REQUIRED="0",
         TRUSTED_PROXY_COUNT="0",
@@ -135,6 +136,7 @@ def server(suite: Suite) -> None:
         )
         if collected.returncode:
             suite.failures.append("server: collectstatic failed")
+            return
         suite.pytest("server", ["-m", "not browser", "-n", "2"], environment)
 
 
