@@ -10,6 +10,7 @@ from allauth.account import forms as allauth_forms
 from allauth.account.internal.flows.signup import prevent_enumeration
 from allauth.account.models import EmailAddress
 from django import forms
+from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
@@ -92,6 +93,16 @@ class AccountSignupForm(allauth_forms.SignupForm):
             hint=PASSWORD_HINT,
             missing=_("Choose a password."),
         )
+
+    def clean(self) -> dict[str, Any]:
+        facts: dict[str, Any] = super().clean()
+        if "password1" in facts:  # allauth compares it with the address only
+            owner = User(email=facts.get("email", ""), name=facts.get("name", ""))
+            try:
+                validate_password(facts["password1"], owner)
+            except forms.ValidationError as error:
+                self.add_error("password1", error)
+        return facts
 
     def complete(self, user: User, now: datetime) -> None:
         """Stores what else belongs to the new account, in the same transaction."""
