@@ -1,0 +1,1 @@
+"""Invented people, clinics and visits: pure generation, deterministic for a seed and a day."""

@@ -1,0 +1,524 @@
+"""Writes a plan of sample data into the database, in one transaction.
+
+The audit trail gets no rows for sample visits: nobody did anything. Everything made here is marked
+as sample data (`is_sample`) or belongs to an account under example.org.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.db.models import Max, Model
+
+from accounts.ids import REFERENCE_ALPHABET
+from accounts.models import Carer, Patient, Role, User
+from appointments.care import AFTER_VISIT
+from appointments.models import Appointment, CareRelation, DoctorHold, PatientHold, Status
+from appointments.sampling.plan import (
+    DoctorPlan,
+    HospitalPlan,
+    PatientPlan,
+    doctor_plans,
+    hospital_plans,
+    patient_plans,
+)
+from appointments.sampling.rows import insert_rows
+from appointments.sampling.visits import Diary, VisitPlan, plan_visits
+from appointments.slots import grain_at, grain_end
+from appointments.upkeep import KEEP_HOLDS
+from clinic.directory.holidays import public_holidays
+from clinic.directory.models import (
+    Doctor,
+    DoctorLanguage,
+    Hospital,
+    OpeningHours,
+    Schedule,
+    Service,
+    Specialty,
+    TimeOff,
+    ZipCode,
+    hospital_search_text,
+)
+from clinic.directory.reference import load_specialties, load_zip_codes, specialty_facts
+from clinic.directory.slugs import Slugs
+from clinic.directory.text import fold
+
+PASSWORD = "sample-data-only-1"  # noqa: S105  (invented people; printed by the command)
+ZONE = "America/New_York"
+SHORTEST_PAST_DAYS = 182
+LONGEST_PAST_DAYS = 3_650
+VISITS_A_DAY = 5  # of one doctor, on average over all days of the past
+VERIFIED_WHAT = "Invented for the sample data"
+
+Report = Callable[[str, int, int], None]  # what, done, of how many
+
+
+@dataclass(frozen=True)
+class Sizes:
+    doctors: int = 40
+    patients: int = 60
+    appointments: int = 400
+    seed: int = 1
+
+
+class ImpossibleSizes(Exception):
+    """Sizes that cannot be; the message says which ones can."""
+
+
+def sample_today(now: datetime) -> date:
+    return now.astimezone(ZoneInfo(ZONE)).date()
+
+
+def past_days(sizes: Sizes) -> int:
+    """How many days back visits must reach so that doctors and patients have room for them."""
+    if not sizes.appointments:
+        return SHORTEST_PAST_DAYS
+    by_patient = sizes.appointments / sizes.patients * 7 / 5 * 1.6
+    by_doctor = sizes.appointments / sizes.doctors / VISITS_A_DAY
+    days = max(SHORTEST_PAST_DAYS, math.ceil(by_patient), math.ceil(by_doctor))
+    if days > LONGEST_PAST_DAYS:
+        raise ImpossibleSizes(
+            f"{sizes.appointments:,} appointments are too many for {sizes.patients:,} patients "
+            f"and {sizes.doctors:,} doctors: each patient has at most one visit a day. Ask for at "
+            f"least {math.ceil(sizes.appointments / 1_000):,} of both."
+        )
+    return days
+
+
+def is_there() -> bool:
+    return Doctor.objects.filter(is_sample=True).exists()
+
+
+def make_sample_data(*, sizes: Sizes, now: datetime, report: Report) -> None:
+    """Makes everything or nothing; the same for the same sizes, seed and day."""
+    today = sample_today(now)
+    since = today - timedelta(days=past_days(sizes))
+    load_specialties()
+    load_zip_codes()
+    plans = Random(f"{sizes.seed}:plans")  # noqa: S311  (repeatable, not secret)
+    hospitals = hospital_plans(sizes.doctors, plans)
+    doctors = doctor_plans(
+        sizes.doctors, hospitals, specialty_facts(), today=today, since=since, rng=plans
+    )
+    patients = patient_plans(sizes.patients, today=today, rng=plans)
+    store = _Store(sizes, today, since, report)
+    with transaction.atomic():
+        store.hospitals(hospitals)
+        store.staff()
+        store.doctors(doctors)
+        store.patients(patients)
+        store.visits(doctors, hospitals, patients)
+
+
+def _next_id(model: type[Model]) -> int:
+    highest: int | None = model._default_manager.aggregate(highest=Max("pk"))["highest"]
+    return (highest or 0) + 1
+
+
+class _Store:
+    """Rows get their keys here, since not every database returns those of many rows."""
+
+    def __init__(self, sizes: Sizes, today: date, since: date, report: Report) -> None:
+        self._sizes, self._today, self._since, self._report = sizes, today, since, report
+        self._rng = Random(f"{sizes.seed}:rows:{today}")  # noqa: S311
+        self._midnight = datetime.combine(today, time(), UTC)
+        self._joined = datetime.combine(since, time(15), UTC) - timedelta(days=200)
+        self._encoded = make_password(PASSWORD)
+        self._service_ids: list[list[int]] = []
+
+    # --- Identifiers ------------------------------------------------------------------------
+    def _public_id(self, at: datetime) -> uuid.UUID:
+        milliseconds = int(at.timestamp() * 1000)
+        bits = self._rng.getrandbits(74)
+        value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76
+        value |= (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
+        return uuid.UUID(int=value)
+
+    def _code(self, number: int, length: int) -> str:
+        """The ``number``-th of codes that never repeat and do not look counted."""
+        base = len(REFERENCE_ALPHABET)
+        # The factor shares no divisor with the base, so that the product visits every value once.
+        mixed = (number * 0x2545_F491_4F6C_DD1D + self._sizes.seed) % base**length
+        letters = []
+        for _ in range(length):
+            mixed, letter = divmod(mixed, base)
+            letters.append(REFERENCE_ALPHABET[letter])
+        return "".join(letters)
+
+    # --- People -----------------------------------------------------------------------------
+    def _users(self, people: Iterable[dict[str, Any]]) -> list[User]:
+        first = _next_id(User)
+        users = [
+            User(
+                pk=first + number,
+                public_id=self._public_id(self._joined),
+                password=self._encoded,
+                date_joined=self._joined,
+                terms_version=settings.TERMS_VERSION,
+                terms_accepted_at=self._joined,
+                time_zone=ZONE,
+                **facts,
+            )
+            for number, facts in enumerate(people)
+        ]
+        User.objects.bulk_create(users, batch_size=2_000)
+        EmailAddress.objects.bulk_create(
+            [
+                EmailAddress(user=user, email=user.email, verified=True, primary=True)
+                for user in users
+            ],
+            batch_size=2_000,
+        )
+        return users
+
+    def staff(self) -> None:
+        self._reception, self._admin = self._users(
+            [
+                {
+                    "email": "reception@example.org",
+                    "name": "Rita Lund",
+                    "role": Role.RECEPTION,
+                    "is_staff": True,
+                },
+                {
+                    "email": "admin@example.org",
+                    "name": "Ada Moreau",
+                    "role": Role.ADMINISTRATOR,
+                    "is_staff": True,
+                    "is_superuser": True,
+                },
+            ]
+        )
+
+    # --- Directory --------------------------------------------------------------------------
+    def hospitals(self, plans: list[HospitalPlan]) -> None:
+        codes = {plan.town.zip_code for plan in plans}
+        places = {place.code: place for place in ZipCode.objects.filter(code__in=codes)}
+        slugs = Slugs(Hospital.objects.values_list("slug", flat=True))
+        first = _next_id(Hospital)
+        rows = []
+        for number, plan in enumerate(plans):
+            place = places.get(plan.town.zip_code)
+            hospital = Hospital(
+                pk=first + number,
+                name=plan.name,
+                slug=slugs.give(f"{plan.name} {plan.town.name}"),
+                kind=plan.kind,
+                ownership="Invented",
+                address=plan.address,
+                city=plan.town.name,
+                state=plan.town.state,
+                zip_code=plan.town.zip_code,
+                county=plan.town.county,
+                phone=plan.phone,
+                latitude=place.latitude if place else None,
+                longitude=place.longitude if place else None,
+                time_zone=plan.town.zone,
+                time_zone_confirmed=True,
+                emergency_care=plan.emergency_care,
+                is_sample=True,
+            )
+            hospital.search_text = hospital_search_text(hospital)
+            rows.append(hospital)
+        Hospital.objects.bulk_create(rows, batch_size=500)
+        self._hospitals = rows
+
+    def doctors(self, plans: list[DoctorPlan]) -> None:
+        count = self._sizes.doctors
+        users = self._users(
+            {
+                "email": (
+                    f"doctor{number + 1}@example.org"
+                    if plan.is_approved
+                    else f"newdoctor{number + 1 - count}@example.org"
+                ),
+                "name": plan.name,
+                "role": Role.DOCTOR,
+            }
+            for number, plan in enumerate(plans)
+        )
+        slugs = Slugs(Doctor.objects.values_list("slug", flat=True))
+        first = _next_id(Doctor)
+        doctors = [
+            Doctor(
+                pk=first + number,
+                user=user,
+                name=plan.name,
+                slug=slugs.give(plan.name),
+                credentials=plan.credentials,
+                about=self._about(plan),
+                practicing_since=plan.practicing_since,
+                accepts_new=plan.accepts_new,
+                verified_at=self._joined if plan.is_approved else None,
+                verified_by=self._admin if plan.is_approved else None,
+                verified_what=VERIFIED_WHAT if plan.is_approved else "",
+                grid_minutes=plan.grid,
+                lead_minutes=plan.lead_minutes,
+                horizon_days=plan.horizon_days,
+                cancel_hours=plan.cancel_hours,
+                is_sample=True,
+                search_text=fold(plan.name)[:200],
+            )
+            for number, (plan, user) in enumerate(zip(plans, users, strict=True))
+        ]
+        Doctor.objects.bulk_create(doctors, batch_size=500)
+        Schedule.objects.bulk_create([Schedule(doctor=doctor) for doctor in doctors])
+        self._doctors = doctors
+        specialties = dict(Specialty.objects.values_list("name", "pk"))
+        through = Doctor.specialties.through
+        through.objects.bulk_create(
+            [
+                through(doctor_id=doctor.pk, specialty_id=specialties[plan.specialty])
+                for doctor, plan in zip(doctors, plans, strict=True)
+            ]
+        )
+        DoctorLanguage.objects.bulk_create(
+            [
+                DoctorLanguage(doctor=doctor, code=code)
+                for doctor, plan in zip(doctors, plans, strict=True)
+                for code in plan.languages
+            ]
+        )
+        self._services(plans)
+        self._hours(plans)
+
+    def _about(self, plan: DoctorPlan) -> str:
+        town = self._hospitals[plan.hours[0].hospital].city
+        return (
+            f"{plan.specialty} in {town}. This doctor is invented, like everybody in the sample "
+            "data."
+        )
+
+    def _services(self, plans: list[DoctorPlan]) -> None:
+        number = _next_id(Service)
+        services = []
+        for doctor, plan in zip(self._doctors, plans, strict=True):
+            ids = []
+            for position, service in enumerate(plan.services):
+                offer = service.offer
+                services.append(
+                    Service(
+                        pk=number,
+                        code=self._code(number, 10),
+                        doctor=doctor,
+                        hospital=self._hospitals[service.hospital],
+                        name=offer.name,
+                        minutes=offer.minutes,
+                        buffer_minutes=offer.buffer,
+                        price_cents=offer.price,
+                        visit=offer.visit,
+                        bring=offer.bring,
+                        position=position,
+                    )
+                )
+                ids.append(number)
+                number += 1
+            self._service_ids.append(ids)
+        Service.objects.bulk_create(services, batch_size=2_000)
+
+    def _hours(self, plans: list[DoctorPlan]) -> None:
+        hours, absences = [], []
+        for doctor, plan in zip(self._doctors, plans, strict=True):
+            for part in plan.hours:
+                for weekday, spans in part.week.items():
+                    hours += [
+                        OpeningHours(
+                            doctor=doctor,
+                            hospital=self._hospitals[part.hospital],
+                            weekday=weekday,
+                            opens=time(*divmod(opens, 60)),
+                            closes=time(*divmod(closes, 60)),
+                            valid_from=part.valid_from,
+                            valid_until=part.valid_until,
+                        )
+                        for opens, closes in spans
+                    ]
+            zone = ZoneInfo(self._hospitals[plan.hours[0].hospital].time_zone)
+            absences += [
+                TimeOff(
+                    doctor=doctor,
+                    starts_at=datetime.combine(first, time(), zone),
+                    ends_at=datetime.combine(until, time(), zone),
+                    why="Sample",
+                )
+                for first, until in plan.time_off
+            ]
+        OpeningHours.objects.bulk_create(hours, batch_size=2_000)
+        TimeOff.objects.bulk_create(absences)
+
+    def patients(self, plans: list[PatientPlan]) -> None:
+        self._accounts = self._users(
+            {
+                "email": f"patient{number + 1}@example.org",
+                "name": plan.name,
+                "phone": plan.phone,
+                "language": plan.language,
+            }
+            for number, plan in enumerate(plans)
+            if plan.carer is None
+        )
+        first = _next_id(Patient)
+        charts = [
+            Patient(
+                pk=first + number,
+                public_id=self._public_id(self._joined),
+                account=self._accounts[number] if plan.carer is None else None,
+                name=plan.name,
+                birth_date=plan.birth_date,
+                sex=plan.sex,
+                phone=plan.phone,
+                created_at=self._joined,
+            )
+            for number, plan in enumerate(plans)
+        ]
+        Patient.objects.bulk_create(charts, batch_size=2_000)
+        Carer.objects.bulk_create(
+            [
+                Carer(
+                    user=self._accounts[plan.carer],
+                    patient=chart,
+                    relation=plan.relation,
+                    since=self._joined,
+                )
+                for chart, plan in zip(charts, plans, strict=True)
+                if plan.carer is not None
+            ]
+        )
+        self._charts = charts
+
+    # --- Visits -----------------------------------------------------------------------------
+    def visits(
+        self,
+        doctors: list[DoctorPlan],
+        hospitals: list[HospitalPlan],
+        patients: list[PatientPlan],
+    ) -> None:
+        count = self._sizes.appointments
+        diary = Diary(
+            doctors=doctors,
+            hospitals=hospitals,
+            patients=len(patients),
+            today=self._today,
+            since=self._since,
+            is_closed=lambda hospital, day: (
+                day in public_holidays(hospitals[hospital].town.state, day.year)
+            ),
+            rng=Random(f"{self._sizes.seed}:visits:{self._today}"),  # noqa: S311
+        )
+        booked_by = [
+            self._accounts[number if plan.carer is None else plan.carer].pk
+            for number, plan in enumerate(patients)
+        ]
+        care: list[tuple[Any, ...]] = []
+        doctor_holds: list[tuple[int, int, int]] = []
+        patient_holds: list[tuple[int, int, int]] = []
+
+        def flush(done: int) -> None:
+            """After the visits, what refers to them."""
+            insert_rows(CareRelation, CARE_FIELDS, care)
+            hold_fields = ("doctor", "grain", "appointment")
+            insert_rows(DoctorHold, hold_fields, doctor_holds)
+            insert_rows(PatientHold, ("patient", "grain", "appointment"), patient_holds)
+            care.clear(), doctor_holds.clear(), patient_holds.clear()
+            self._report("Visits", done, count)
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            number = _next_id(Appointment)
+            plans = plan_visits(
+                diary,
+                count=count,
+                doctors=self._sizes.doctors,
+                accounts=self._sizes.patients,
+                today=self._today,
+            )
+            for plan in plans:
+                yield self._visit(
+                    number, plan, doctors, booked_by, care, doctor_holds, patient_holds
+                )
+                number += 1
+
+        insert_rows(Appointment, VISIT_FIELDS, rows(), after_each=flush)
+
+    def _visit(
+        self,
+        number: int,
+        plan: VisitPlan,
+        doctors: list[DoctorPlan],
+        booked_by: list[int],
+        care: list[tuple[Any, ...]],
+        doctor_holds: list[tuple[int, int, int]],
+        patient_holds: list[tuple[int, int, int]],
+    ) -> tuple[Any, ...]:
+        service = doctors[plan.doctor].services[plan.service]
+        offer = service.offer
+        doctor, patient = self._doctors[plan.doctor].pk, self._charts[plan.patient].pk
+        ends_at = plan.starts_at + timedelta(minutes=offer.minutes)
+        occupied_until = ends_at + timedelta(minutes=offer.buffer)
+        account = booked_by[plan.patient]
+        by = self._reception.pk if number % 7 == 3 else account
+        care.append(
+            (
+                doctor,
+                patient,
+                CareRelation.Why.VISIT.value,
+                number,
+                plan.created_at,
+                plan.cancelled_at or ends_at + AFTER_VISIT,
+            )
+        )
+        if plan.cancelled_at is None and occupied_until > self._midnight - KEEP_HOLDS:
+            start = grain_at(plan.starts_at)
+            for grain in range(start, grain_end(occupied_until)):
+                doctor_holds.append((doctor, grain, number))
+            for grain in range(start, grain_end(ends_at)):
+                patient_holds.append((patient, grain, number))
+        late = plan.cancelled_at is not None and plan.cancelled_at > plan.starts_at - timedelta(
+            hours=doctors[plan.doctor].cancel_hours
+        )
+        return (
+            number,
+            self._public_id(plan.created_at),
+            self._code(number, 8),
+            doctor,
+            self._hospitals[service.hospital].pk,
+            patient,
+            by,
+            self._service_ids[plan.doctor][plan.service],
+            offer.name,
+            offer.minutes,
+            offer.buffer,
+            offer.price,
+            offer.visit,
+            offer.bring,
+            plan.starts_at,
+            ends_at,
+            occupied_until,
+            Status(plan.status).value,
+            plan.reason,
+            1 if plan.cancelled_at else 0,
+            plan.created_at,
+            plan.cancelled_at,
+            account if plan.cancelled_at else None,
+            late,
+            "",
+        )
+
+
+CARE_FIELDS = ("doctor", "patient", "why", "appointment", "since", "until")
+VISIT_FIELDS = (
+    "id", "public_id", "reference", "doctor", "hospital", "patient", "booked_by", "service",
+    "service_name", "minutes", "buffer_minutes", "price_cents", "visit", "bring", "starts_at",
+    "ends_at", "occupied_until", "status", "reason", "calendar_sequence", "created_at",
+    "cancelled_at", "cancelled_by", "cancelled_late", "cancel_reason",
+)  # fmt: skip
