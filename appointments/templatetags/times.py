@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from appointments import zones
+from clinic.directory.templatetags.directory import price as price_words
 
 register = template.Library()
 
@@ -73,12 +74,8 @@ def long_date(day: date) -> str:
 
 @register.filter
 def price(cents: int | None) -> str:
-    """``"$120"`` or ``"$120.50"``; empty when no price is stated."""
-    if cents is None:
-        return ""
-    dollars, rest = divmod(cents, 100)
-    whole = f"{dollars:,}"
-    return f"${whole}.{rest:02d}" if rest else f"${whole}"
+    """``"$120"`` or ``"$120.50"``; nothing where no price is stated."""
+    return "" if cents is None else price_words(cents)
 
 
 @register.filter
