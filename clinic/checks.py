@@ -33,6 +33,13 @@ def public_address() -> Iterator[CheckMessage]:
             hint="Set PUBLIC_URL=https://…, or ALLOW_HTTP=1 for a load check without TLS.",
             id="clinic.E002",
         )
+    if settings.PUBLIC_URL_GUESSED:
+        yield Doubt(
+            f"PUBLIC_URL is not set: links in mails lead to {settings.PUBLIC_URL}, the first name "
+            "in ALLOWED_HOSTS.",
+            hint="Set PUBLIC_URL to the address people type, such as https://clinic.example.org.",
+            id="clinic.W012",
+        )
     if settings.PRODUCTION and "*" in settings.ALLOWED_HOSTS:
         yield Error(
             "ALLOWED_HOSTS allows any host, so that a forged Host header is believed.",

@@ -40,15 +40,24 @@ if PRODUCTION and (SECRET_KEY == SAMPLE_SECRET_KEY or len(SECRET_KEY) < 32):
     )
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
+# Where links in mails lead. Unset, it follows from the first name in ALLOWED_HOSTS, and the other
+# way round; production needs one of the two.
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+_names = [name for name in ALLOWED_HOSTS if name[0] not in "*."]
+PUBLIC_URL_GUESSED = PRODUCTION and not env.text("PUBLIC_URL", "")
 PUBLIC_URL = env.origin(
     "PUBLIC_URL",
-    None if PRODUCTION else "http://127.0.0.1:8000",
+    "http://127.0.0.1:8000"
+    if not PRODUCTION
+    else f"{'http' if ALLOW_HTTP else 'https'}://{_names[0]}"
+    if _names
+    else None,
     how="Set it to the address people type, such as https://clinic.example.org.",
 )
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
-if PRODUCTION and not env.words("ALLOWED_HOSTS"):
-    # What PUBLIC_URL names is served in any case; more names are listed in ALLOWED_HOSTS.
-    ALLOWED_HOSTS = [urlsplit(PUBLIC_URL).hostname or ""]
+if not ALLOWED_HOSTS:
+    ALLOWED_HOSTS = (
+        [urlsplit(PUBLIC_URL).hostname or ""] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
+    )
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
 
@@ -138,10 +147,10 @@ FORM_RENDERER = "clinic.forms.GovukRenderer"
 # The application's database user may not change the audit trail or any table's shape; migrations
 # may, by a user of their own.
 MIGRATE_DATABASE_URL = env.text("MIGRATE_DATABASE_URL", "")
-_names = {"DATABASE_URL": DATABASE_URL or f"sqlite:///{VAR_DIR / 'clinic.sqlite3'}"}
+_urls = {"DATABASE_URL": DATABASE_URL or f"sqlite:///{VAR_DIR / 'clinic.sqlite3'}"}
 if MIGRATE_DATABASE_URL:
-    _names["MIGRATE_DATABASE_URL"] = MIGRATE_DATABASE_URL
-_read = {name: env.database(name, url) for name, url in _names.items()}
+    _urls["MIGRATE_DATABASE_URL"] = MIGRATE_DATABASE_URL
+_read = {name: env.database(name, url) for name, url in _urls.items()}
 _migrating = sys.argv[1:2] == ["migrate"] and "MIGRATE_DATABASE_URL" in _read
 _database = _read["MIGRATE_DATABASE_URL" if _migrating else "DATABASE_URL"]
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}

@@ -75,7 +75,10 @@ def refusal(**settings: str) -> str:
             {"SECRET_KEY": "sample-key-for-the-embedded-default-only-never-in-production"},
             ["SECRET_KEY is the sample key"],
         ),
-        ({"PUBLIC_URL": ""}, ["PUBLIC_URL is not set", "https://clinic.example.org"]),
+        (
+            {"PUBLIC_URL": "", "ALLOWED_HOSTS": ""},
+            ["PUBLIC_URL is not set", "https://clinic.example.org"],
+        ),
         ({"PUBLIC_URL": "clinic.example.org"}, ["PUBLIC_URL is", "https://clinic.example.org"]),
         ({"PUBLIC_URL": "https://clinic.example.org/app"}, ["PUBLIC_URL is"]),
         ({"PUBLIC_URL": "https://host:port"}, ["PUBLIC_URL is"]),
@@ -159,6 +162,13 @@ def test_without_any_setting_everything_is_embedded() -> None:
     assert found["CACHES"]["default"]["BACKEND"].endswith("LocMemCache")
     assert found["EMAIL_BACKEND"] == "clinic.jobs.console.ReadableConsoleBackend"
     assert "*" not in found["ALLOWED_HOSTS"]
+
+
+def test_public_address_and_allowed_hosts_follow_from_each_other() -> None:
+    without_url = PRODUCTION | {"PUBLIC_URL": "", "ALLOWED_HOSTS": ".example.com,a.example.com"}
+    assert read("PUBLIC_URL", **without_url)["PUBLIC_URL"] == "https://a.example.com"
+    without_hosts = PRODUCTION | {"ALLOWED_HOSTS": ""}
+    assert read("ALLOWED_HOSTS", **without_hosts)["ALLOWED_HOSTS"] == ["clinic.example.com"]
 
 
 def test_production_mode_follows_from_the_database_alone() -> None:
@@ -248,6 +258,7 @@ def test_s40_the_deployment_check_is_silent_on_proper_production_settings() -> N
         ({"DATABASE_URL": "sqlite:////tmp/never-opened.sqlite3"}, "clinic.W007"),
         ({"EMAIL_URL": ""}, "clinic.W008"),
         ({"DEFAULT_FROM_EMAIL": ""}, "clinic.W009"),
+        ({"PUBLIC_URL": ""}, "clinic.W012"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

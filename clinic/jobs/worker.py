@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
@@ -45,6 +45,7 @@ class Worker:
         """Works until `stop`. Outlives its database: errors are logged, and it tries again."""
         log.info("worker_started")
         while not self.stopping:
+            close_old_connections()
             try:
                 busy = self.step(now=timezone.now())
             except Exception as error:
@@ -68,8 +69,6 @@ class Worker:
 
     def step(self, *, now: datetime) -> int:
         """Runs the jobs that are due and at most one task; returns how many."""
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
         if not self._rows_made:
             schedule.ensure_rows(now=now)
             self._rows_made = True

@@ -1,0 +1,645 @@
+"""The queue, the worker, regular jobs and the outbox, with real SMTP and killed processes."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage as ParsedMail
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.db import connection, connections, transaction
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from clinic.jobs import outbox, schedule, upkeep
+from clinic.jobs.console import ReadableConsoleBackend
+from clinic.jobs.models import CachedCount, OutgoingMail, RegularJob
+from clinic.jobs.outbox import BACKOFF, attempt, enqueue_mail, message_of, send_due
+from clinic.jobs.worker import Worker
+from tests import job_samples
+from tests.servers import MariaDB, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+NOW = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
+CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
+
+
+class Inbox:
+    """What an SMTP server accepted, with ways to make it slow or unwilling."""
+
+    def __init__(self) -> None:
+        self.mails: list[ParsedMail] = []
+        self.rcpt_answer = "250 OK"
+        self.rcpt_seconds = 0.0
+        self.data_seconds = 0.0  # between accepting a mail and saying so
+        self.asked = threading.Event()  # a client waits for an answer
+
+    async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        self.asked.set()
+        await asyncio.sleep(self.rcpt_seconds)
+        if self.rcpt_answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.rcpt_answer
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.mails.append(mail)
+        self.asked.set()
+        await asyncio.sleep(self.data_seconds)
+        return "250 accepted"
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def smtp(inbox: Inbox, settings: Any) -> Iterator[Controller]:
+    """A real SMTP server, which this process's settings point to."""
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.port
+    settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
+    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+    yield controller
+    controller.stop()
+
+
+def enqueue(key: str = "booked:1", **changes: Any) -> OutgoingMail:
+    fields: dict[str, Any] = {
+        "to": "alice@example.org",
+        "subject": "Your visit on Nov 30",
+        "text": "When: Nov 30, 9:00 AM\n",
+        "now": timezone.now(),
+    }
+    with transaction.atomic():
+        return enqueue_mail(key=key, **(fields | changes))
+
+
+def at_once(count: int, call: Callable[[], Any]) -> list[Any]:
+    """What ``count`` threads get that call at the same moment."""
+    barrier = threading.Barrier(count)
+    results: list[Any] = []
+
+    def one() -> None:
+        try:
+            barrier.wait(20)
+            results.append(call())
+        except Exception as error:
+            results.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+# --- The outbox -----------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_outside_of_a_transaction_is_refused() -> None:
+    with pytest.raises(transaction.TransactionManagementError, match="transaction of what"):
+        enqueue_mail(to="a@example.org", subject="s", text="t", key="k", now=NOW)
+    assert not OutgoingMail.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_mail_and_its_task_share_the_fate_of_their_transaction() -> None:
+    class RolledBack(Exception):
+        pass
+
+    def fails_after_the_mail() -> None:
+        with transaction.atomic():
+            enqueue("lost")
+            raise RolledBack
+
+    with pytest.raises(RolledBack):
+        fails_after_the_mail()
+    assert not OutgoingMail.objects.exists()
+    assert not DBTaskResult.objects.exists()
+    mail = enqueue("kept")
+    assert DBTaskResult.objects.get().args_kwargs == {"args": [mail.pk], "kwargs": {}}
+
+
+@pytest.mark.django_db
+def test_one_occasion_has_one_mail() -> None:
+    assert enqueue("booked:7").pk == enqueue("booked:7", subject="Again").pk
+    assert OutgoingMail.objects.count() == 1
+    assert DBTaskResult.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_mail_arrives_as_it_was_stored(smtp: Controller, inbox: Inbox) -> None:
+    row = enqueue(
+        html="<p>When: Nov 30</p>", calendar=CALENDAR, calendar_method="REQUEST", subject="Visit é"
+    )
+    assert attempt(row.pk, now=timezone.now()) == "sent"
+    [mail] = inbox.mails
+    assert mail["Subject"] == "Visit é"
+    assert mail["To"] == "alice@example.org"
+    assert mail["Message-ID"].startswith(f"<{row.message_id}@")
+    kinds = [part.get_content_type() for part in mail.walk()]
+    assert kinds == [
+        *("multipart/mixed", "multipart/alternative", "text/plain", "text/html"),
+        *("text/calendar", "application/ics"),
+    ]
+    [invitation] = [part for part in mail.walk() if part.get_content_type() == "text/calendar"]
+    assert invitation.get_param("method") == "REQUEST"
+    assert invitation.get_content_charset() == "utf-8"
+    file = next(iter(mail.iter_attachments()))
+    assert file.get_filename() == "invite.ics"
+    for part in (invitation, file):
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes) and content.splitlines() == CALENDAR.encode().splitlines()
+    row.refresh_from_db()
+    assert row.sent_at is not None and row.claimed_until is None
+
+
+@pytest.mark.django_db
+def test_a_mail_without_invitation_has_no_calendar_parts() -> None:
+    message = message_of(enqueue()).message()
+    assert [part.get_content_type() for part in message.walk()] == ["text/plain"]
+
+
+@pytest.mark.django_db
+def test_a_subject_cannot_add_a_header() -> None:
+    message = message_of(enqueue(subject="Visit\r\nBcc: eve@example.org")).message()
+    assert message["Subject"] == "Visit Bcc: eve@example.org"
+    assert message["Bcc"] is None
+
+
+@pytest.mark.django_db
+def test_a_sent_mail_is_never_sent_again(smtp: Controller, inbox: Inbox) -> None:
+    row = enqueue()
+    outcomes = [attempt(row.pk, now=timezone.now() + timedelta(days=n)) for n in range(3)]
+    assert outcomes == ["sent", "skipped", "skipped"]
+    assert send_due(now=timezone.now() + timedelta(days=9)) == 0
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_reach_for_one_mail_together_send_it_once(
+    smtp: Controller, inbox: Inbox
+) -> None:
+    row = enqueue()
+    inbox.rcpt_seconds = 0.3
+    outcomes = at_once(8, lambda: attempt(row.pk, now=timezone.now()))
+    assert sorted(map(str, outcomes)) == ["sent"] + ["skipped"] * 7
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.django_db
+def test_a_server_that_is_away_delays_a_mail(settings: Any, smtp: Controller, inbox: Inbox) -> None:
+    row = enqueue()
+    settings.EMAIL_PORT = free_port()  # nobody listens there
+    assert attempt(row.pk, now=timezone.now()) == "again"
+    row.refresh_from_db()
+    assert row.last_error == "builtins.ConnectionRefusedError"
+    assert row.claimed_until is None
+    wait = row.next_attempt_at - timezone.now()
+    assert timedelta(seconds=BACKOFF[0] - 5) < wait <= timedelta(seconds=BACKOFF[0])
+    assert send_due(now=timezone.now()) == 0  # its time has not come
+    settings.EMAIL_PORT = smtp.port
+    assert send_due(now=timezone.now()) == 0
+    OutgoingMail.objects.update(next_attempt_at=timezone.now())
+    assert send_due(now=timezone.now()) == 1
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.django_db
+def test_a_mail_is_given_up_after_a_day_of_failures(smtp: Controller, inbox: Inbox) -> None:
+    inbox.rcpt_answer = "451 try later"
+    row = enqueue()
+    outcomes = []
+    for _ in range(len(BACKOFF) + 2):
+        outcomes.append(attempt(row.pk, now=timezone.now()))
+        OutgoingMail.objects.update(next_attempt_at=timezone.now())
+    assert outcomes == ["again"] * len(BACKOFF) + ["failed", "skipped"]
+    assert timedelta(hours=12) < timedelta(seconds=sum(BACKOFF)) < timedelta(hours=30)
+    assert inbox.mails == []
+
+
+@pytest.mark.django_db
+def test_an_address_that_is_refused_for_good_is_not_tried_again(
+    smtp: Controller, inbox: Inbox
+) -> None:
+    inbox.rcpt_answer = "550 no such user alice@example.org"
+    row = enqueue()
+    assert attempt(row.pk, now=timezone.now()) == "failed"
+    row.refresh_from_db()
+    assert row.failed_at is not None
+    assert row.last_error == "smtplib.SMTPRecipientsRefused 550"
+
+
+@pytest.mark.django_db
+def test_a_mail_whose_task_is_lost_is_still_sent(smtp: Controller, inbox: Inbox) -> None:
+    enqueue()
+    DBTaskResult.objects.all().delete()
+    assert send_due(now=timezone.now()) == 1
+    assert len(inbox.mails) == 1
+
+
+# --- Console mail ---------------------------------------------------------------------------
+def test_mails_of_the_embedded_default_are_readable() -> None:
+    stream = io.StringIO()
+    message = EmailMultiAlternatives("Your visit", "When: Nov 30, 9:00 AM", to=["a@example.org"])
+    message.attach_alternative("<p>When</p>", "text/html")
+    message.attach("invite.ics", CALENDAR.encode(), "application/ics")
+    assert ReadableConsoleBackend(stream=stream).send_messages([message]) == 1
+    shown = stream.getvalue()
+    for part in ("a@example.org", "Your visit", "When: Nov 30, 9:00 AM", "Attached: invite.ics"):
+        assert part in shown
+    for noise in ("<p>", "VCALENDAR", "Content-Type", "MIME-Version"):
+        assert noise not in shown
+
+
+def test_the_console_refuses_header_injection_like_any_other_way() -> None:
+    wrong = EmailMessage("Your visit\nBcc: eve@example.org", "text", to=["a@example.org"])
+    with pytest.raises(ValueError, match="newlines"):
+        ReadableConsoleBackend(stream=io.StringIO()).send_messages([wrong])
+
+
+# --- Regular jobs ---------------------------------------------------------------------------
+@pytest.fixture
+def sample_jobs(settings: Any) -> None:
+    job_samples.runs.clear()
+    settings.REGULAR_JOBS = [
+        ("breaks", "tests.job_samples.break_down", 60),
+        ("notes", "tests.job_samples.note_run", 60),
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("sample_jobs")
+def test_a_regular_job_runs_when_it_is_due_and_a_broken_one_stops_no_other() -> None:
+    schedule.ensure_rows(now=NOW)
+    schedule.ensure_rows(now=NOW)
+    assert schedule.run_due(now=NOW) == 2
+    assert schedule.run_due(now=NOW + timedelta(seconds=59)) == 0
+    assert schedule.run_due(now=NOW + timedelta(seconds=60)) == 2
+    assert len(job_samples.runs) == 2
+    errors = dict(RegularJob.objects.values_list("name", "last_error"))
+    assert errors == {"breaks": "builtins.RuntimeError", "notes": ""}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("sample_jobs")
+def test_a_due_run_is_claimed_once_by_workers_that_come_together() -> None:
+    schedule.ensure_rows(now=NOW)
+    outcomes = at_once(8, lambda: schedule.run_due(now=NOW))
+    assert sorted(outcomes, key=str)[-1] in {1, 2}
+    assert sum(outcomes) == 2
+    assert len(job_samples.runs) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("sample_jobs")
+def test_control_without_the_conditional_update_a_run_is_doubled() -> None:
+    """The race test above proves something only if a plain look-then-run fails it."""
+    schedule.ensure_rows(now=NOW)
+
+    def look_then_run() -> None:
+        if RegularJob.objects.filter(name="notes", due_at__lte=NOW).exists():
+            time.sleep(0.1)
+            job_samples.note_run(now=NOW)
+            RegularJob.objects.filter(name="notes").update(due_at=NOW + timedelta(seconds=60))
+
+    at_once(8, look_then_run)
+    assert len(job_samples.runs) > 1
+
+
+# --- The worker -----------------------------------------------------------------------------
+@pytest.fixture
+def no_jobs(settings: Any) -> None:
+    settings.REGULAR_JOBS = []
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("no_jobs")
+def test_the_worker_runs_tasks_and_keeps_their_outcome_but_no_texts() -> None:
+    sum_ = job_samples.add.enqueue(2, right=3)
+    broken = job_samples.fail_with.enqueue("alice@example.org")
+    assert Worker().run_until_idle() == 2
+    assert job_samples.add.get_result(sum_.id).return_value == 5
+    row = DBTaskResult.objects.get(pk=broken.id)
+    assert (row.status, row.exception_class_path) == ("FAILED", "builtins.ValueError")
+    assert row.traceback == ""
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("no_jobs")
+def test_a_task_for_later_waits() -> None:
+    later = timezone.now() + timedelta(hours=1)
+    job_samples.add.using(run_after=later).enqueue(1, 1)
+    assert Worker().run_until_idle() == 0
+    DBTaskResult.objects.update(run_after=timezone.now())
+    assert Worker().run_until_idle() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_jobs")
+def test_a_task_is_claimed_by_one_worker() -> None:
+    job_samples.add.enqueue(1, 1)
+    claimed = at_once(8, lambda: Worker().claim(now=timezone.now()))
+    assert [found for found in claimed if isinstance(found, Exception)] == []
+    assert len([found for found in claimed if found is not None]) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("no_jobs")
+def test_a_task_whose_worker_died_is_run_again(settings: Any) -> None:
+    result = job_samples.add.enqueue(1, 1)
+    now = timezone.now()
+    assert Worker().claim(now=now) is not None  # and then its process is killed
+    assert Worker().run_until_idle() == 0
+    lease = timedelta(seconds=settings.TASK_LEASE_SECONDS)
+    assert upkeep.requeue_lost_tasks(now=now + lease) == 0
+    assert upkeep.requeue_lost_tasks(now=now + lease + timedelta(seconds=1)) == 1
+    assert Worker().run_until_idle() == 1
+    assert job_samples.add.get_result(result.id).attempts == 2
+
+
+@pytest.mark.django_db
+def test_what_is_finished_is_pruned_and_nothing_else(settings: Any) -> None:
+    settings.REGULAR_JOBS = []
+    for text in ("old", "new"):
+        job_samples.add.enqueue(1, 1)
+        job_samples.fail_with.enqueue(text)
+    Worker().run_until_idle()
+    waiting = job_samples.add.enqueue(1, 1)
+    now = timezone.now()
+    old = now - timedelta(days=40)
+    for status in ("SUCCESSFUL", "FAILED"):
+        first = DBTaskResult.objects.filter(status=status).first()
+        assert first is not None
+        DBTaskResult.objects.filter(pk=first.pk).update(finished_at=old)
+    DBTaskResult.objects.filter(pk=waiting.id).update(enqueued_at=old)
+    sent, kept = enqueue("sent"), enqueue("not yet")
+    OutgoingMail.objects.filter(pk=sent.pk).update(sent_at=old)
+    OutgoingMail.objects.filter(pk=kept.pk).update(created_at=old)
+    CachedCount.objects.create(cache_key="a", value="", expires=old)
+    CachedCount.objects.create(cache_key="b", value="", expires=now + timedelta(days=1))
+    assert upkeep.prune_finished_tasks(now=now) == 2
+    assert upkeep.prune_sent_mails(now=now) == 1
+    assert upkeep.prune_counts(now=now) == 1
+    assert DBTaskResult.objects.count() == 5  # two done, the waiting one, two for the mails
+    assert [mail.pk for mail in OutgoingMail.objects.all()] == [kept.pk]
+    upkeep.clear_sessions(now=now)
+
+
+@pytest.mark.django_db
+def test_looking_for_the_next_task_reads_an_index_in_its_order() -> None:
+    DBTaskResult.objects.bulk_create(
+        [
+            DBTaskResult(
+                status="SUCCESSFUL" if number % 100 else "READY",
+                args_kwargs={"args": [], "kwargs": {}},
+                task_path="tests.job_samples.add",
+                backend_name="default",
+                run_after=NOW,
+            )
+            for number in range(2_000)
+        ]
+    )
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE TABLE django_tasks_database_dbtaskresult")
+    plan = DBTaskResult.objects.ready()[:5].explain()
+    assert "tasks_db_new_ordering_idx" in plan
+    assert "filesort" not in plan and "TEMP B-TREE" not in plan
+
+
+# --- Worker processes -----------------------------------------------------------------------
+class Workshop:
+    """A database of its own, worker processes on it, and code run in the project."""
+
+    def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.environment = {
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "clinic.settings",
+            "DATABASE_URL": database_url,
+            "DEBUG": "1",
+            **settings,
+        }
+        self.log = folder / "workers.log"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for app in ("django_tasks_database", "jobs", "sessions"):
+            self.manage("migrate", app, "--skip-checks", "--verbosity", "0")
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def do(self, code: str) -> str:
+        """What ``code`` prints, with Django set up."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import django; django.setup()\n{code}"],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "manage.py", "worker", "--no-reload"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
+    made: list[Workshop] = []
+
+    def make(database_url: str = f"sqlite:///{tmp_path / 'jobs.sqlite3'}", **settings: str) -> Any:
+        made.append(Workshop(tmp_path, database_url, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+STORE_A_MAIL = """
+from django.db import transaction
+from django.utils import timezone
+from clinic.jobs.outbox import enqueue_mail
+with transaction.atomic():
+    mail = enqueue_mail(to="alice@example.org", subject="Your visit", text="When",
+                        key="booked:1", now=timezone.now())
+print(mail.message_id)
+"""
+SENT = """
+from clinic.jobs.models import OutgoingMail
+print(OutgoingMail.objects.exclude(sent_at=None).count())
+"""
+# Rather than wait until the outbox is looked through again.
+MAKE_JOBS_DUE = """
+from django.utils import timezone
+from clinic.jobs.models import RegularJob
+RegularJob.objects.update(due_at=timezone.now())
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_told_to_end_finishes_its_task_first(
+    workshop: Callable[..., Workshop], tmp_path: Path
+) -> None:
+    shop = workshop()
+    worker = shop.start()
+    shop.do(f"from tests.job_samples import slow; slow.enqueue({str(tmp_path)!r}, 2.0)")
+    wait_until((tmp_path / "started").exists)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert (tmp_path / "ended").exists()
+    status = "from django_tasks_db.models import DBTaskResult as T; print(T.objects.get().status)"
+    assert shop.do(status) == "SUCCESSFUL"
+
+
+@pytest.mark.slow
+def test_an_idle_worker_ends_at_once_and_cleanly(workshop: Callable[..., Workshop]) -> None:
+    shop = workshop()
+    worker = shop.start()
+    wait_until(lambda: b"worker_started" in shop.log.read_bytes())
+    time.sleep(1)
+    begun = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.slow
+def test_a_mail_survives_the_worker_that_was_killed_while_sending_it(
+    workshop: Callable[..., Workshop], smtp: Controller, inbox: Inbox
+) -> None:
+    shop = workshop(EMAIL_URL=f"smtp://127.0.0.1:{smtp.port}", MAIL_LEASE_SECONDS="3")
+    shop.do(STORE_A_MAIL)
+    inbox.rcpt_seconds = 30
+    first = shop.start()
+    assert inbox.asked.wait(30)  # the mail is in the first worker's hands
+    first.kill()
+    first.wait()
+    inbox.rcpt_seconds = 0
+    assert shop.do(SENT) == "0"
+    time.sleep(3)  # the lease
+    shop.do(MAKE_JOBS_DUE)
+    shop.start()
+    wait_until(lambda: shop.do(SENT) == "1", seconds=60)
+    time.sleep(2)
+    assert len(inbox.mails) == 1
+
+
+@pytest.mark.slow
+def test_a_mail_that_was_accepted_just_before_the_kill_is_recognizable_as_the_same(
+    workshop: Callable[..., Workshop], smtp: Controller, inbox: Inbox
+) -> None:
+    """SMTP knows no transaction over both ends: the second copy has the first one's id."""
+    shop = workshop(EMAIL_URL=f"smtp://127.0.0.1:{smtp.port}", MAIL_LEASE_SECONDS="3")
+    message_id = shop.do(STORE_A_MAIL)
+    inbox.data_seconds = 30
+    first = shop.start()
+    wait_until(lambda: len(inbox.mails) == 1)
+    first.kill()
+    first.wait()
+    inbox.data_seconds = 0
+    time.sleep(3)  # the lease
+    shop.do(MAKE_JOBS_DUE)
+    shop.start()
+    wait_until(lambda: shop.do(SENT) == "1", seconds=60)
+    time.sleep(2)
+    assert len(inbox.mails) == 2
+    assert len({mail["Message-ID"] for mail in inbox.mails}) == 1
+    assert message_id in inbox.mails[0]["Message-ID"]
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_worker_outlives_its_database(
+    workshop: Callable[..., Workshop], mariadb: MariaDB, smtp: Controller, inbox: Inbox
+) -> None:
+    shop = workshop(mariadb.url, EMAIL_URL=f"smtp://127.0.0.1:{smtp.port}")
+    worker = shop.start()
+    shop.do(STORE_A_MAIL)
+    wait_until(lambda: len(inbox.mails) == 1)
+    mariadb.kill()
+    time.sleep(4)
+    assert worker.poll() is None
+    mariadb.start()
+    shop.do(STORE_A_MAIL.replace("booked:1", "booked:2"))
+    wait_until(lambda: len(inbox.mails) == 2, seconds=20)
+    assert b"worker_paused" in shop.log.read_bytes()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_a_worker_may_be_started_before_its_database(
+    workshop: Callable[..., Workshop], mariadb: MariaDB
+) -> None:
+    shop = workshop(mariadb.url)
+    mariadb.kill()
+    worker = shop.start()
+    wait_until(lambda: b"worker_paused" in shop.log.read_bytes())
+    mariadb.start()
+    task = shop.do("from tests.job_samples import add; print(add.enqueue(1, 1).id)")
+    status = f"from tests.job_samples import add; print(add.get_result({task!r}).status)"
+    wait_until(lambda: shop.do(status) == "SUCCESSFUL")
+    assert worker.poll() is None
+
+
+def test_the_outbox_is_run_regularly(settings: Any) -> None:
+    functions = [function for _name, function, _seconds in settings.REGULAR_JOBS]
+    assert f"{outbox.__name__}.{send_due.__name__}" in functions
