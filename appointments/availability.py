@@ -6,12 +6,15 @@ again when somebody confirms.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from appointments.free_times import Facts, free_times, nearest_free
+from django.db.models import Q
+
+from appointments.free_times import free_times, nearest_free
+from appointments.models import DoctorHold
 from appointments.offers import refuse_unoffered_clock, refuse_unoffered_day
 from appointments.refusals import NotOffered, Refusal, SlotTaken
-from appointments.slots import grain_at
+from appointments.slots import GRAIN_MINUTES, grain_at
 from appointments.zones import local
 from clinic.directory.models import Service
 
@@ -21,13 +24,13 @@ def why_not(
     starts_at: datetime,
     *,
     now: datetime,
-    ignore_hold: str = "",
+    ignore_hold: int | None = None,
     ignore_visit: int | None = None,
 ) -> Refusal | None:
     """The refusal that booking at ``starts_at`` would meet now, with the nearest free times.
 
-    A time that only the hold with the token ``ignore_hold`` or the visit ``ignore_visit`` occupies
-    counts as free. What depends on the patient is not looked at.
+    A time that only the provisional hold ``ignore_hold`` or the visit ``ignore_visit`` (primary
+    keys) occupies counts as free. What depends on the patient is not looked at.
     """
     day = local(starts_at, service.hospital.time_zone).date()
     try:
@@ -39,15 +42,25 @@ def why_not(
     except NotOffered as refusal:
         refusal.nearest = nearest_free(service, around=starts_at, now=now)
         return refusal
-    if ignore_hold or ignore_visit is not None:
-        facts = Facts(
-            [service],
-            first=day,
-            until=day + timedelta(days=1),
-            now=now,
-            ignore_hold=ignore_hold,
-            ignore_visit=ignore_visit,
-        )
-        if grain_at(starts_at) in facts.starts(service, day, day + timedelta(days=1)):
-            return None
+    if not _is_taken(service, starts_at, now, ignore_hold, ignore_visit):
+        return None
     return SlotTaken(nearest_free(service, around=starts_at, now=now))
+
+
+def _is_taken(
+    service: Service,
+    starts_at: datetime,
+    now: datetime,
+    ignore_hold: int | None,
+    ignore_visit: int | None,
+) -> bool:
+    start = grain_at(starts_at)
+    length = (service.minutes + service.buffer_minutes) // GRAIN_MINUTES
+    held = DoctorHold.objects.filter(
+        Q(held_until=None) | Q(held_until__gt=now),
+        doctor=service.doctor_id,
+        grain__gte=start,
+        grain__lt=start + length,
+    ).values_list("appointment_id", "slot_hold_id")
+    own = {(ignore_visit, None), (None, ignore_hold)}
+    return any(holder not in own for holder in held)

@@ -70,7 +70,7 @@ def _show(request: HttpRequest, asked: Asked) -> HttpResponse:
         charts=charts,
         now=now,
         hold=own,
-        refusal=why_not(asked.service, asked.at, now=now, ignore_hold=own.token if own else ""),
+        refusal=why_not(asked.service, asked.at, now=now, ignore_hold=own.pk if own else None),
     )
     return _render(request, page)
 

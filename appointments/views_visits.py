@@ -27,6 +27,7 @@ from appointments.refusals import Refusal
 from appointments.visit_page import (
     cancel_rule,
     card_of,
+    closed_words,
     cost_words,
     deadline_words,
     dialed,
@@ -125,6 +126,7 @@ def appointment_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpRespon
                 messages.success(request, _cancelled_words(visit))
                 return redirect("appointment", public_id=public_id)
     elif not is_open(visit, now):
+        context |= {"problems": [(closed_words(visit), "")], "has_errors": True}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
     context["open"] = is_open(visit, now)
     return render(request, "visits/cancel.html", context, status=status)

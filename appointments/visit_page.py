@@ -63,6 +63,13 @@ def is_open(visit: Appointment, now: datetime) -> bool:
     return visit.status == Status.BOOKED and visit.starts_at > now
 
 
+def closed_words(visit: Appointment) -> str:
+    """Why a visit that is not open can be neither moved nor cancelled."""
+    if visit.is_cancelled:
+        return _("This visit is cancelled. Book a new one instead.")
+    return _("This visit has begun or is over, so it cannot be changed here. Call the clinic.")
+
+
 def status_words(visit: Appointment, now: datetime) -> tuple[str, str]:
     """The state in words, and the kind that the style sheet knows."""
     if visit.is_cancelled:
