@@ -42,7 +42,7 @@ def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -
     return HttpResponseRedirect(reverse("account_login") + "?" + urlencode({"next": target}))
 
 
-admin.site.login = sign_in  # type: ignore[assignment]
+admin.site.login = sign_in  # type: ignore[method-assign]
 admin.site.unregister(Group)  # rights follow from roles, not from groups
 
 

@@ -27,9 +27,7 @@ class ByAddress(AuthenticationBackend):
     allauth's own backend asks the database once more for an address that it does not know.
     """
 
-    def authenticate(  # type: ignore[override]
-        self, request: HttpRequest | None, **credentials: Any
-    ) -> User | None:
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:
         address, password = credentials.get("email"), credentials.get("password")
         if not address or not password:
             return None

@@ -13,14 +13,16 @@ from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse_lazy
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.backends import account_with
 from accounts.fields import BirthDateField, NameField, PhoneField, TimeZoneField
+from accounts.languages import SPOKEN_LANGUAGES
 from accounts.models import Relation, Role, User
 from accounts.signup import AddressTaken, register
 
@@ -33,9 +35,11 @@ PASSWORD_HINT = _("At least 8 characters. Several words with spaces work well.")
 
 def _terms_label() -> str:
     return format_html(
-        _('I accept the <a href="{}">terms of use</a> and the <a href="{}">privacy notice</a>'),
-        reverse_lazy("terms"),
-        reverse_lazy("privacy"),
+        gettext(
+            'I accept the <a href="{}">terms of use</a> and the <a href="{}">privacy notice</a>'
+        ),
+        reverse("terms"),
+        reverse("privacy"),
     )
 
 
@@ -252,9 +256,7 @@ class ProfileForm(forms.Form):
         label=_("Your time zone"),
         help_text=_("If it is not the clinic's, we show visits in both"),
     )
-    language = forms.ChoiceField(
-        label=_("Language you prefer in visits"), choices=User._meta.get_field("language").choices
-    )
+    language = forms.ChoiceField(label=_("Language you prefer in visits"), choices=SPOKEN_LANGUAGES)
 
 
 class PersonForm(forms.Form):

@@ -114,7 +114,8 @@ class Patient(models.Model):
     """A chart: the person that visits and records are about, with or without an account.
 
     ``audit_head`` and ``audit_count`` are the end of this patient's audit chain. The row is also
-    the lock that serializes what must be counted per patient (open bookings, the chain).
+    the lock that serializes what must be counted per patient (open bookings, the chain). Save a
+    chart with ``update_fields`` only: a stale copy saved whole would set the chain's end back.
     """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)

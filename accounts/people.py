@@ -248,9 +248,8 @@ def _usable_code(code: str, user: User, now: datetime) -> LinkCode:
     if wrong >= settings.LINK_CODE_ATTEMPTS:
         raise TooManyAttempts
     link = (
-        LinkCode.objects.select_for_update(of=("self",))
+        LinkCode.objects.select_for_update()  # no join: MariaDB would lock the chart as well
         .filter(code_hash__in=code_hashes(normal_code(code)), used_at=None, expires_at__gt=now)
-        .select_related("patient")
         .first()
     )
     if link is None:

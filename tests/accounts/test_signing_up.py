@@ -157,7 +157,7 @@ def test_next_and_the_session_survive_the_mailed_code() -> None:
     session = client.session
     session["hold"] = "what the booking remembers"
     session.save()
-    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key or ""
     page = client.get(f"{SIGN_UP}?next={quote(BOOKING)}")
     assert page.context["redirect_field_value"] == BOOKING
     client.post(SIGN_UP, signup_facts(next=BOOKING))
