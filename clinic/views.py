@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import sys
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
-from django.template import TemplateDoesNotExist, loader
+from django.template import loader
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from clinic.outage import RETRY_AFTER_SECONDS, is_outage
+
+log = structlog.get_logger("clinic.pages")
 
 
 def page(status: int, title: str, text: str) -> HttpResponse:
@@ -27,7 +30,9 @@ def page(status: int, title: str, text: str) -> HttpResponse:
     try:
         # Without the request no context processor runs, so nothing is read from the session.
         html = loader.select_template([f"{status}.html", "error.html"]).render(context)
-    except TemplateDoesNotExist:
+    except Exception:
+        # Static files that were not collected, say. An error page that breaks helps nobody.
+        log.error("error_page_broken", exc_info=True)
         html = format_html(
             "<!doctype html><html lang=en><title>{}</title><h1>{}</h1><p>{}</p></html>",
             title,
