@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.audit import record
 from accounts.models import User
 from appointments import feeds
 from appointments.calendars import feed_ics, visit_ics
@@ -24,10 +25,18 @@ from clinic.links import absolute
 @require_safe
 @login_required
 def appointment_ics(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """The visit as a file that a calendar program opens."""
+    """The visit as a file for a calendar program; the doctor's taking it is written down."""
     now = timezone.now()
     visible = Appointment.objects.visible_to(request.user, now).with_parts()
     appointment = get_object_or_404(visible, public_id=public_id)
+    if not Appointment.objects.in_care_of(request.user, now).filter(pk=appointment.pk).exists():
+        record(
+            "visit.export",
+            actor=request.user,
+            patient=appointment.patient,
+            subject=appointment,
+            now=now,
+        )
     body = visit_ics(appointment, method="PUBLISH", now=now, viewer_id=request.user.pk)
     return calendar_answer(body, filename="visit.ics")
 

@@ -457,6 +457,17 @@ def test_nobody_elses_visit_opens(visit: Appointment, bob: User, charlie: User) 
     assert signed_in(bob).post(address).status_code == 405
 
 
+def test_a_doctors_taking_of_a_visit_is_in_the_patients_trail(alice: User) -> None:
+    account = make_account("amara@example.org", name="Amara Okafor", role=Role.DOCTOR)
+    visit = make_visit(alice.chart, SOON, doctor=make_doctor(user=account))
+    address = reverse("appointment_ics", args=[visit.public_id])
+    trail = AuditEvent.objects.filter(action="visit.export", patient=alice.chart)
+    signed_in(alice).get(address)
+    assert not trail.exists()
+    assert event_of(signed_in(account).get(address).content)["SUMMARY"] == "Visit"
+    assert [row.actor_id for row in trail] == [account.pk]
+
+
 def test_a_past_visit_still_opens(alice: User) -> None:
     visit = make_visit(alice.chart, in_days(-200), status=Status.DONE)
     answer = signed_in(alice).get(reverse("appointment_ics", args=[visit.public_id]))
