@@ -46,7 +46,7 @@ class Group:
 
     hospital: Hospital
     services: list[Service]
-    zone: str  # in words, as of now
+    zone: str  # in words, as of now; empty when all hospitals have the same
 
 
 def doctor_page(
@@ -87,7 +87,11 @@ def _groups(services: Sequence[Service], now: datetime) -> list[Group]:
             Group(service.hospital, [], zone_words(now, service.hospital.time_zone)),
         )
         group.services.append(service)
-    return list(by_hospital.values())
+    groups = list(by_hospital.values())
+    if len({group.hospital.time_zone for group in groups}) == 1:
+        for group in groups:
+            group.zone = ""  # the month says it
+    return groups
 
 
 def _languages(doctor: Doctor) -> list[str]:
@@ -134,6 +138,7 @@ def month_of_times(
             for week in calendar.Calendar(firstweekday=6).monthdatescalendar(
                 first.year, first.month
             )
+            if week[-1] >= start  # weeks that are over only take room on a phone
         ],
         "day": chosen,
         "day_is_another": bool(asked_day and asked_day != chosen),
@@ -141,9 +146,7 @@ def month_of_times(
         "previous_month": address(month=(first - timedelta(days=1)).strftime("%Y-%m"))
         if first > today
         else "",
-        "next_month": address(month=following.strftime("%Y-%m"))
-        if following <= last
-        else "",
+        "next_month": address(month=following.strftime("%Y-%m")) if following <= last else "",
         "next_time": next_time,
         "next_time_href": address(date=local(next_time, zone).date().isoformat())
         if next_time

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
+from accounts.languages import SPOKEN_LANGUAGES
 from appointments.cards import Found
 from appointments.forms_find import address_of
 from appointments.search import Results
 from appointments.zones import zone_words
+from clinic.directory.models import Visit
 
 
 class Link(NamedTuple):
@@ -69,6 +70,34 @@ def sentences(results: Results) -> list[str]:
     return said
 
 
+def asked_for(results: Results) -> list[str]:
+    """The criteria in words, for saying why nobody fits them."""
+    criteria, place = results.criteria, results.place
+    said: list[str] = []
+    if results.specialty is not None:
+        said.append(results.specialty.name)
+    if criteria.q:
+        said.append(_("“%(query)s”") % {"query": results.respelled or criteria.q})
+    if results.hospital is not None:
+        said.append(_("at %(hospital)s") % {"hospital": results.hospital.name})
+    if place is not None and place.has_position:
+        said.append(
+            _("within %(miles)d miles of %(place)s")
+            % {"miles": criteria.miles, "place": place.label}
+        )
+    elif place is not None:
+        said.append(_("in %(place)s") % {"place": place.label})
+    if criteria.language:
+        said.append(
+            _("speaks %(language)s") % {"language": dict(SPOKEN_LANGUAGES)[criteria.language]}
+        )
+    if criteria.visit:
+        said.append(_("by video") if criteria.visit == Visit.VIDEO else _("in person"))
+    if criteria.new:
+        said.append(_("takes new patients"))
+    return said
+
+
 def ways_on(results: Results) -> list[Link]:
     """What to try when nobody was found."""
     miles = {way.what: way.criteria.miles for way in results.ways_on}
@@ -83,13 +112,11 @@ def ways_on(results: Results) -> list[Link]:
         "hospital": _("All hospitals"),
         "specialty": _("All specialties"),
         "place": _("Everywhere, not only near %(place)s") % {"place": place},
+        "filters": _("Without any filters"),
+        "everything": _("Everywhere, without any filters"),
         "q": _("All doctors, without “%(query)s”") % {"query": results.criteria.q},
     }
     return [Link(texts[way.what], address_of(way.criteria), way.count) for way in results.ways_on]
-
-
-def count_words(total: int) -> str:
-    return ngettext("%(count)d doctor", "%(count)d doctors", total) % {"count": total}
 
 
 def zone_of(item: Found) -> str:

@@ -87,6 +87,7 @@ class Results:
     place: Place | None = None
     hospital: Hospital | None = None
     respelled: str = ""  # the query that was answered instead of the one that found nobody
+    words_known: bool = True  # False: no doctor at all, whatever the filters, is found by them
     unknown: set[str] = field(default_factory=set)  # criteria that name nothing we have
     ways_on: list[WayOn] = field(default_factory=list)
     nearest_phone: Hospital | None = None
@@ -121,21 +122,25 @@ def find_doctors(criteria: Criteria, *, now: datetime) -> Results:
     words = words_of(criteria.q)
     search = _Search(criteria, results)
     if criteria.q and not words:
-        return results  # only signs that no name has
-    matches = search.matches(read_query(words, subjects))
-    if not matches and words and not search.knows(read_query(words, subjects)):
+        results.words_known = False  # only signs, which no name has
+        return results
+    reading = read_query(words, subjects)
+    matches = search.matches(reading)
+    if not matches and words and not search.knows(reading):
         names = Doctor.objects.public().values_list("search_text", flat=True)
         respelled = respell(words, vocabulary(names, subjects))
         if respelled is not None:
-            words = respelled
-            matches = search.matches(read_query(words, subjects))
-            if matches:
-                results.respelled = as_typed(words)
+            reading = read_query(respelled, subjects)
+            matches = search.matches(reading)
+        if matches or search.knows(reading):
+            results.respelled = as_typed(reading.words)
+        else:
+            results.words_known = False
 
     results.total = len(matches)
     results.pages = max(1, -(-len(matches) // PER_PAGE))
     if not matches:
-        _find_ways_on(results, search, read_query(words, subjects))
+        _find_ways_on(results, search, reading)
         return results
     if results.page_exists:
         start = (criteria.page - 1) * PER_PAGE
@@ -326,12 +331,24 @@ def _find_ways_on(results: Results, search: _Search, reading: Reading) -> None:
         )
         if getattr(criteria, name) and name not in results.unknown
     ]
-    for what, looser in tries:
-        loosened = replace(results, criteria=looser)
-        if what in ("hospital", "specialty", "place"):
-            setattr(loosened, what, None)
-        without_words = Reading((), frozenset(), ())
-        count = len(_Search(looser, loosened).matches(without_words if what == "q" else reading))
+    # When no single one is to blame, all of them but the place, and then the place too.
+    narrow = {"language": "", "new": False, "visit": "", "hospital": "", "specialty": ""}
+    tries_of_several = [
+        ("filters", replace(criteria, **narrow)),
+        ("everything", replace(criteria, **narrow, place="", within=0)),
+    ]
+    for what, looser in [*tries, *tries_of_several]:
+        if what in ("filters", "everything") and (results.ways_on or looser == criteria):
+            continue
+        loosened = replace(
+            results,
+            criteria=looser,
+            hospital=results.hospital if looser.hospital else None,
+            specialty=results.specialty if looser.specialty else None,
+            place=results.place if looser.place else None,
+        )
+        words = reading if looser.q else Reading((), frozenset(), ())
+        count = len(_Search(looser, loosened).matches(words))
         if count:
             results.ways_on.append(WayOn(what, replace(looser, page=1), count))
         if len(results.ways_on) == MOST_WAYS_ON:

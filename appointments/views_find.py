@@ -12,9 +12,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.languages import SPOKEN_LANGUAGES
 from appointments.doctor_page import doctor_page
-from appointments.find_words import heading, sentences, ways_on, zone_of, zone_sentence
+from appointments.find_words import asked_for, heading, sentences, ways_on, zone_of, zone_sentence
 from appointments.forms_find import address_of, read_criteria
-from appointments.search import DISTANCES, NEARBY, find_doctors
+from appointments.search import DISTANCES, find_doctors
 from clinic.directory.models import Doctor, Specialty, Visit
 
 POPULAR_SPECIALTIES = 12
@@ -44,6 +44,7 @@ def doctors(request: HttpRequest) -> HttpResponse:
         "criteria": criteria,
         "heading": heading(results),
         "notes": [*problems, *sentences(results)],
+        "asked_for": asked_for(results) if not results.total else [],
         "ways_on": ways_on(results),
         "zone": shared_zone,
         "cards": [
@@ -52,12 +53,10 @@ def doctors(request: HttpRequest) -> HttpResponse:
         "visits": Visit.choices,
         "languages": sorted(SPOKEN_LANGUAGES, key=lambda choice: str(choice[1])),
         "distances": DISTANCES,
-        "usual_distance": NEARBY,
         "first_page": address_of(replace(criteria, page=1)),
         "previous": address_of(replace(criteria, page=page - 1)) if page > 1 else "",
         "next": address_of(replace(criteria, page=page + 1)) if page < results.pages else "",
         "without_hospital": address_of(replace(criteria, hospital="", page=1)),
-        "now": now,
     }
     status = 200 if results.page_exists else 404
     return render(request, "find/doctors.html", context, status=status)

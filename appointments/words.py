@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 
 from rapidfuzz import process
@@ -42,7 +43,9 @@ class Subject:
     name: str
     phrases: tuple[frozenset[str], ...]
 
+    # Folding the words of all specialties takes longer than the rest of a search.
     @classmethod
+    @lru_cache(maxsize=1024)
     def read(cls, pk: int, slug: str, name: str, everyday_words: str) -> Subject:
         lines = [name, *everyday_words.replace(",", "\n").splitlines()]
         phrases = (frozenset(content_words(fold(line))) for line in lines)

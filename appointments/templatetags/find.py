@@ -1,66 +1,114 @@
-"""The grid of free times of a doctor in a list."""
+"""A doctor in a list, and how a free time is said."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 from django import template
+from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils.translation import get_language
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import get_language, pgettext
 
 from appointments.cards import Found, grid
 from appointments.templatetags.times import book_address
-from appointments.zones import date_words, time_words
+from appointments.zones import date_words, local, time_words
 
 register = template.Library()
 
 
+class Card(NamedTuple):
+    """Everything the markup of a doctor in a list depends on, so that it can be kept."""
+
+    slug: str
+    name: str
+    credentials: str
+    specialties: tuple[str, ...]
+    languages: tuple[str, ...]
+    visits: frozenset[str]
+    accepts_new: bool
+    checked_on: str
+    checked_what: str
+    code: str  # of the service whose times are shown; empty without one
+    hospital: str
+    town: str
+    phone: str
+    miles: float | None
+    other_hospitals: int
+    zone: str
+    zone_sentence: str
+    times: tuple[datetime, ...]
+    clinic_name: str
+    language: str | None
+
+
 @register.simple_tag
-def time_grid(item: Found) -> str:
-    """Next free time, up to four days with up to three times each, and the link to all."""
-    if item.service is None:
-        return ""
-    return _grid(
-        item.doctor.slug,
-        item.doctor.display_name,
-        item.service.code,
-        item.service.hospital.time_zone,
-        tuple(item.times),
-        get_language(),
+def doctor_card(item: Found, zone_sentence: str) -> str:
+    """The card of a doctor; ``zone_sentence`` is empty when the page says it once for all."""
+    doctor, service = item.doctor, item.service
+    hospital = service.hospital if service is not None else None
+    return _card_html(
+        Card(
+            slug=doctor.slug,
+            name=doctor.display_name,
+            credentials=doctor.credentials,
+            specialties=tuple(item.specialties),
+            languages=tuple(item.languages),
+            visits=frozenset(item.visits),
+            accepts_new=doctor.accepts_new,
+            checked_on=checked_on(doctor.verified_at, hospital.time_zone if hospital else ""),
+            checked_what=doctor.verified_what,
+            code=service.code if service is not None else "",
+            hospital=hospital.name if hospital else "",
+            town=hospital.city if hospital else "",
+            phone=hospital.phone if hospital else "",
+            miles=None if item.miles is None else round(item.miles, 1),
+            other_hospitals=item.other_hospitals,
+            zone=hospital.time_zone if hospital else "",
+            zone_sentence=zone_sentence,
+            times=tuple(item.times),
+            clinic_name=settings.CLINIC_NAME,
+            language=get_language(),
+        )
     )
 
 
-# Everything the markup depends on is an argument, so what is kept can never be out of date.
+# What is kept can never be out of date: whatever changes the markup is a part of the key.
 @lru_cache(maxsize=4096)
-def _grid(
-    slug: str, name: str, code: str, zone: str, times: tuple[datetime, ...], language: str | None
-) -> str:
-    days = grid(times, zone)
-    context: dict[str, Any] = {
-        "slug": slug,
-        "name": name,
-        "code": code,
-        "zone": zone,
-        "first": times[0],
-        "days": [
-            {
-                "date": day.date,
-                "times": [
-                    {
-                        "href": book_address(slug, code, moment),
-                        "text": time_words(moment, zone),
-                        "label": time_label(moment, zone, name),
-                    }
-                    for moment in day.times
-                ],
-                "more": day.count - len(day.times),
-            }
-            for day in days
-        ],
-    }
-    return render_to_string("find/grid.html", context)
+def _card_html(card: Card) -> str:
+    days = [
+        {
+            "date": day.date,
+            "times": [
+                {
+                    "href": book_address(card.slug, card.code, moment),
+                    "text": time_words(moment, card.zone),
+                    "label": time_label(moment, card.zone, card.name),
+                }
+                for moment in day.times
+            ],
+        }
+        for day in grid(card.times, card.zone)
+    ]
+    return render_to_string("find/card.html", {"card": card, "days": days})
+
+
+@register.simple_tag
+def checked_on(moment: datetime | None, zone: str) -> str:
+    """``"Nov 2, 2026"``: when staff checked a doctor; empty when they did not."""
+    if moment is None:
+        return ""
+    return date_format(local(moment, zone), pgettext("medium date", "M j, Y"))
+
+
+@register.simple_tag
+def phone_link(phone: str) -> str:
+    """A number that a phone dials when it is touched."""
+    dialed = "".join(sign for sign in phone if sign.isdigit() or sign == "+")
+    return format_html('<a class="govuk-link" href="tel:{}">{}</a>', dialed, phone)
 
 
 @register.simple_tag
