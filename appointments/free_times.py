@@ -17,7 +17,14 @@ from django.core.cache import cache
 from django.db.models import Q
 
 from appointments.models import Appointment, SlotHold, Status
-from appointments.slots import Period, free_starts, grain_at, grain_end, moment_of
+from appointments.slots import (
+    Period,
+    free_starts,
+    grain_at,
+    grain_end,
+    moment_of,
+    pieces_of_day,
+)
 from appointments.zones import local
 from clinic.directory.holidays import closed_days
 from clinic.directory.models import OpeningHours, Schedule, Service, TimeOff
@@ -189,14 +196,11 @@ def free_times(
     for service in services:
         grains = [grain for start in blocks for grain in cached[keys[service.pk, start]]]
         earliest, before = bookable_span(service, now)
-        low, high = grain_end(earliest), grain_at(before)
         zone = service.hospital.time_zone
         # Only the first and the last block can hold days that were not asked for.
-        found[service.pk] = [
-            moment
-            for moment in (moment_of(grain) for grain in grains if low <= grain < high)
-            if first <= local(moment, zone).date() < until
-        ]
+        low = max(grain_end(earliest), pieces_of_day(zone, first)[0].start)
+        high = min(grain_at(before), pieces_of_day(zone, until)[0].start)
+        found[service.pk] = [moment_of(grain) for grain in grains if low <= grain < high]
     return found
 
 
