@@ -17,11 +17,14 @@ from django.utils import timezone
 from icalendar import Calendar
 
 from accounts.models import Carer, Relation, Role, User
-from appointments import mails
+from appointments import booking, mails
 from appointments.models import Appointment
+from appointments.refusals import SlotTaken
 from clinic.directory.models import Visit
 from clinic.jobs.models import OutgoingMail
 from clinic.jobs.outbox import attempt, message_of
+from tests.appointments.desk import AT, open_desk
+from tests.appointments.desk import NOW as DESK_NOW
 from tests.appointments.visits import (
     REASON,
     SERVICE,
@@ -306,6 +309,53 @@ def test_a_mail_asks_little_while_the_doctors_times_are_locked(visit: Appointmen
         mails.booked(visit, now=NOW)
     reads = [q["sql"] for q in queries if q["sql"].startswith("SELECT")]
     assert len(reads) <= 1  # the outbox looks for the key; nothing about people or places
+
+
+def test_booking_moving_and_cancelling_store_their_mails_with_them(alice: User) -> None:
+    desk = open_desk()
+    visit = booking.book(
+        service=desk.service,
+        patient=alice.chart,
+        starts_at=AT,
+        by=alice,
+        key="booked",
+        now=DESK_NOW,
+        reason=REASON,
+    )
+    later = AT + timedelta(hours=2)
+    booking.reschedule(appointment=visit, starts_at=later, by=alice, key="moved", now=DESK_NOW)
+    for _ in range(2):
+        booking.cancel(appointment=visit, by=alice, now=DESK_NOW, reason="canary-cancel")
+    rows = list(OutgoingMail.objects.order_by("pk"))
+    events = [Calendar.from_ical(row.calendar).walk("VEVENT")[0] for row in rows]
+    assert [row.subject for row in rows] == [
+        "Your visit on Tuesday, November 10, 2026 at 9:00 am",
+        "Your visit was moved to Tuesday, November 10, 2026 at 11:00 am",
+        "Cancelled: your visit on Tuesday, November 10, 2026 at 11:00 am",
+    ]
+    assert [event["SEQUENCE"] for event in events] == [0, 1, 2]
+    assert {event["UID"] for event in events} == {f"{visit.public_id}@clinic"}
+    assert "It replaces Tuesday, November 10, 2026 at 9:00 am." in rows[1].text
+    assert not any("canary" in text for row in rows for text in texts_of(as_received(row)))
+
+
+def test_a_refused_booking_stores_no_mail(alice: User, charlie: User) -> None:
+    desk = open_desk()
+
+    def book(user: User) -> Appointment:
+        return booking.book(
+            service=desk.service,
+            patient=user.chart,
+            starts_at=AT,
+            by=user,
+            key="one",
+            now=DESK_NOW,
+        )
+
+    book(alice)
+    with pytest.raises(SlotTaken):
+        book(charlie)
+    assert [row.to for row in OutgoingMail.objects.all()] == ["alice@example.org"]
 
 
 # --- The calendar part --------------------------------------------------------------------------
