@@ -18,6 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -130,8 +131,9 @@ def add_person_in_care(
     try:
         with transaction.atomic():
             User.objects.select_for_update().get(pk=by.pk)  # one at a time, so that the limit holds
-            running = Carer.objects.running(now).filter(user=by).select_related("patient")
-            mine = [carer.patient for carer in running]
+            # Not `running(now)`: whoever waited for the lock has a ``now`` before the winner's.
+            unended = Carer.objects.filter(Q(until=None) | Q(until__gt=now), user=by)
+            mine = [carer.patient for carer in unended.select_related("patient")]
             if any(p.name == name and p.birth_date == birth_date for p in mine):
                 raise AlreadyInCare
             if len(mine) >= PEOPLE_PER_ACCOUNT:
