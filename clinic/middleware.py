@@ -85,6 +85,10 @@ class RequestLog(RequestMiddleware):
         structlog.contextvars.clear_contextvars()
 
     def _process_exception(self, request: HttpRequest, exception: BaseException) -> None:
+        # The signal reaches every instance of a process (a test has several).
+        if getattr(request, "_exception_logged", None) is exception:
+            return
+        request._exception_logged = exception  # type: ignore[attr-defined]
         if is_outage(exception):
             log.warning("database_unavailable", route=route_of(request), error=type_name(exception))
         else:
