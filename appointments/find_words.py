@@ -21,7 +21,7 @@ class Link(NamedTuple):
 
     text: str
     href: str
-    count: int
+    doctors: int
 
 
 def heading(results: Results) -> str:

@@ -151,18 +151,19 @@ class Towns:
             .values_list("city", "state", "zip_code", "latitude", "longitude", "bookable")
         )
         without = {zip_code for _, _, zip_code, latitude, _, _ in rows if latitude is None}
-        by_zip = {
+        by_zip: dict[str, tuple[float | None, float | None]] = {
             code: (latitude, longitude)
             for code, latitude, longitude in ZipCode.objects.filter(pk__in=without).values_list(
                 "pk", "latitude", "longitude"
             )
         }
         for city, state, zip_code, latitude, longitude, bookable in rows:
-            position = by_zip.get(zip_code) if latitude is None else (latitude, longitude)
-            if position is None:
+            if latitude is None or longitude is None:
+                latitude, longitude = by_zip.get(zip_code, (None, None))
+            if latitude is None or longitude is None:
                 continue
             town = towns.setdefault((fold(city), state), Town(_capitals(city), state))
-            town.positions.append(position)
+            town.positions.append((latitude, longitude))
             town.services += bookable
         by_name: dict[str, list[Town]] = defaultdict(list)
         for (name, _), town in towns.items():

@@ -9,7 +9,7 @@ words stand for; within each by distance when a place was given, else by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -24,8 +24,8 @@ from appointments.words import (
     as_typed,
     read_query,
     respell,
-    vocabulary,
     words_of,
+    words_of_names,
 )
 from clinic.directory.finding import public_services
 from clinic.directory.models import (
@@ -36,11 +36,13 @@ from clinic.directory.models import (
     Specialty,
     Visit,
 )
+from clinic.directory.text import fold
 
 PER_PAGE = 20
 DISTANCES = (10, 25, 50, 100)  # miles to choose from
 NEARBY = 25
 MOST_WAYS_ON = 4
+FILTERS = ("language", "new", "visit", "hospital", "specialty")  # given up in this order
 # Nobody travels to a video visit; it stays near because licenses to practice are a state's.
 NEARBY_VIDEO = 100
 
@@ -121,14 +123,15 @@ def find_doctors(criteria: Criteria, *, now: datetime) -> Results:
 
     words = words_of(criteria.q)
     search = _Search(criteria, results)
-    if criteria.q and not words:
+    if criteria.q and not fold(criteria.q):
         results.words_known = False  # only signs, which no name has
         return results
     reading = read_query(words, subjects)
     matches = search.matches(reading)
     if not matches and words and not search.knows(reading):
-        names = Doctor.objects.public().values_list("search_text", flat=True)
-        respelled = respell(words, vocabulary(names, subjects))
+        names = words_of_names(Doctor.objects.public().values_list("search_text", flat=True))
+        terms = set().union(*(subject.words() for subject in subjects))
+        respelled = respell(words, names, terms)
         if respelled is not None:
             reading = read_query(respelled, subjects)
             matches = search.matches(reading)
@@ -309,6 +312,11 @@ def _rank(reading: Reading, prefix: str = "") -> Any:
     )
 
 
+def _without(criteria: Criteria, *names: str) -> Criteria:
+    usual: dict[str, Any] = {field.name: field.default for field in fields(Criteria)}
+    return replace(criteria, **{name: usual[name] for name in names})
+
+
 def _find_ways_on(results: Results, search: _Search, reading: Reading) -> None:
     """Which single criterion to give up, and how many doctors that would find."""
     criteria = results.criteria
@@ -319,23 +327,15 @@ def _find_ways_on(results: Results, search: _Search, reading: Reading) -> None:
         if criteria.visit != Visit.VIDEO:
             tries.append(("video", replace(criteria, visit=Visit.VIDEO.value, within=0)))
     tries += [
-        (name, replace(criteria, **{name: empty}))
-        for name, empty in (
-            ("language", ""),
-            ("new", False),
-            ("visit", ""),
-            ("hospital", ""),
-            ("specialty", ""),
-            ("place", ""),
-            ("q", ""),
-        )
+        (name, _without(criteria, name))
+        for name in (*FILTERS, "place", "q")
         if getattr(criteria, name) and name not in results.unknown
     ]
     # When no single one is to blame, all of them but the place, and then the place too.
-    narrow = {"language": "", "new": False, "visit": "", "hospital": "", "specialty": ""}
+    unfiltered = _without(criteria, *FILTERS)
     tries_of_several = [
-        ("filters", replace(criteria, **narrow)),
-        ("everything", replace(criteria, **narrow, place="", within=0)),
+        ("filters", unfiltered),
+        ("everything", _without(unfiltered, "place", "within")),
     ]
     for what, looser in [*tries, *tries_of_several]:
         if what in ("filters", "everything") and (results.ways_on or looser == criteria):

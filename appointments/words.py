@@ -7,7 +7,7 @@ A word that nothing knows gets a second chance with small typing errors put righ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -23,13 +23,13 @@ SHARED_LETTERS = 5  # of "cardiologist" and "cardiology", "surgeon" and "surgery
 ENDING_LETTERS = 4  # how much behind them may differ
 NEAR_WORDS = 4  # respellings that are equally near, tried together
 
-# Words that say nothing about which doctor. "Do" is a name as well as a degree: when nothing else
-# was typed, these words count after all.
+# Words that say nothing about which doctor.
+_TITLES = frozenset("doc doctor doctors dr md physician specialist".split())  # noqa: SIM905
 _FILLER_TEXT = """
-a an and at be by can clinic do doc doctor doctors dr for from good help i in is it md me my near
-need of on or physician problem problems specialist the to want who with
+a an and at be by can clinic do for from good help i in is it me my near need of on or problem
+problems the to want who with
 """
-_FILLERS = frozenset(_FILLER_TEXT.split())
+_FILLERS = _TITLES | frozenset(_FILLER_TEXT.split())
 
 Spellings = tuple[str, ...]  # one typed word: as typed, or what it may have been meant to be
 
@@ -66,8 +66,12 @@ class Reading:
 
 
 def content_words(folded: str) -> list[str]:
+    """The words that say something. "Do" is a name as well as a degree, so words that usually say
+    nothing count when there are no others; "doctor" alone means any doctor."""
     words = folded.split()
-    return [word for word in words if word not in _FILLERS] or words
+    return [word for word in words if word not in _FILLERS] or [
+        word for word in words if word not in _TITLES
+    ]
 
 
 def words_of(query: str) -> tuple[Spellings, ...]:
@@ -122,22 +126,28 @@ def read_query(words: Sequence[Spellings], subjects: Iterable[Subject]) -> Readi
     )
 
 
-def respell(words: Sequence[Spellings], known: Mapping[str, int]) -> tuple[Spellings, ...] | None:
+def respell(
+    words: Sequence[Spellings], names: Mapping[str, int], terms: Set[str]
+) -> tuple[Spellings, ...] | None:
     """The words with small typing errors put right, or None when that changes nothing.
 
-    ``known``: every word of names and specialties with how often it occurs. Up to 3 letters must
-    be right, 4 or 5 may have one error, longer words two (a swap of neighbours is one error).
+    ``names``: every word of doctors' names with how often it occurs; ``terms``: every word of the
+    specialties. Up to 3 letters must be right, 4 or 5 may have one error, longer words two (a swap
+    of neighbours is one error).
     """
+    choices = [*names, *(term for term in terms if term not in names)]
     changed = False
     respelled: list[Spellings] = []
     for typed in words:
         word = typed[0]
         errors = 0 if len(word) < 4 else 1 if len(word) < 6 else 2
-        if not errors or any(other.startswith(word) or akin(other, word) for other in known):
-            respelled.append(typed)
-            continue
-        near = process.extract(
-            word, list(known), scorer=OSA.distance, score_cutoff=errors, limit=50
+        is_known = any(name.startswith(word) for name in names) or any(
+            means(typed, term) for term in terms
+        )
+        near = (
+            []
+            if is_known or not errors
+            else process.extract(word, choices, scorer=OSA.distance, score_cutoff=errors, limit=50)
         )
         if not near:
             respelled.append(typed)
@@ -145,20 +155,18 @@ def respell(words: Sequence[Spellings], known: Mapping[str, int]) -> tuple[Spell
         nearest = min(distance for _, distance, _ in near)
         spellings = sorted(
             (other for other, distance, _ in near if distance == nearest),
-            key=lambda other: (other[0] != word[0], -known[other], other),
+            key=lambda other: (other[0] != word[0], -names.get(other, 0), other),
         )
         respelled.append(tuple(spellings[:NEAR_WORDS]))
         changed = True
     return tuple(respelled) if changed else None
 
 
-def vocabulary(search_texts: Iterable[str], subjects: Iterable[Subject]) -> Counter[str]:
-    """Every word that a doctor's name or a specialty has, with how often it occurs."""
+def words_of_names(search_texts: Iterable[str]) -> Counter[str]:
+    """Every word that a doctor's name has, with how often it occurs."""
     known: Counter[str] = Counter()
     for text in search_texts:
         known.update(text.split())
-    for subject in subjects:
-        known.update(subject.words())
     return known
 
 
