@@ -213,7 +213,9 @@ class _Store:
             hospital = Hospital(
                 pk=first + number,
                 name=plan.name,
-                slug=slugs.give(f"{plan.name} {plan.town.name}"),
+                slug=slugs.give(
+                    plan.name if plan.town.name in plan.name else f"{plan.name} {plan.town.name}"
+                ),
                 kind=plan.kind,
                 ownership="Invented",
                 address=plan.address,
