@@ -1,6 +1,8 @@
 # Each target is a thin call: the work is done in tools/, which needs nothing but Python.
 PORT ?= 8000
-PYTHON_RUN = PYTHON="$(PYTHON)" tools/python.sh
+# PYTHON= names the Python to use. exec replaces the shell, so that stopping make reaches Python.
+export PYTHON
+PYTHON_RUN = exec tools/python.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-next lint format bench requirements
