@@ -59,7 +59,7 @@ ZONE = "America/New_York"
 SHORTEST_PAST_DAYS = 182
 LONGEST_PAST_DAYS = 3_650
 VISITS_A_DAY = 5  # of one doctor, on average over all days of the past
-VERIFIED_WHAT = "Invented for the sample data"
+VERIFIED_WHAT = "sample entry, an invented doctor"
 
 Report = Callable[[str, int, int], None]  # what, done, of how many
 
