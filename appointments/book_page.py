@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import Patient, User
 from appointments.forms import BookingForm
@@ -99,7 +100,9 @@ def free_until_words(doctor: Doctor, starts_at: datetime, zone: str, now: dateti
             "date": when_words(deadline, deadline, zone).date,
             "time": clock_words(deadline, zone),
         },
-        "before": duration(doctor.cancel_hours * 60),
+        # Not "1 day": across a change of the clocks a day has 23 or 25 hours.
+        "before": ngettext("%(count)d hour", "%(count)d hours", doctor.cancel_hours)
+        % {"count": doctor.cancel_hours},
     }
     if not doctor.cancel_hours:
         return _("You can cancel free of charge until the visit begins.")
@@ -115,6 +118,7 @@ def context_of(page: Page, request: HttpRequest) -> dict[str, Any]:
     hold = page.hold if page.hold is not None and page.hold.held_until > page.now else None
     return {
         "page": page,
+        "title": _title(page, user),
         "form": page.form,
         "asked": asked,
         "doctor": asked.doctor,
@@ -131,10 +135,19 @@ def context_of(page: Page, request: HttpRequest) -> dict[str, Any]:
         "problems": page.problems,
         "has_errors": page.refusal is not None or bool(page.problems),
         "hold_minutes": settings.HOLD_SECONDS // 60,
-        "cancel_rule": free_until_words(asked.doctor, asked.at, asked.zone, page.now),
+        # Said of the time that will be booked, which the form may still have to ask for.
+        "cancel_rule": ""
+        if "at" in page.form.fields
+        else free_until_words(asked.doctor, asked.at, asked.zone, page.now),
         "takes_charts": bool(page.charts) or not user.is_authenticated,
         "person_add": f"{reverse('person_add')}?{urlencode({'next': asked.address})}",
     }
+
+
+def _title(page: Page, user: Any) -> str:
+    if "at" in page.form.fields:
+        return _("Choose another time")
+    return _("Check and confirm") if user.is_authenticated else _("Check your visit")
 
 
 def _in_the_way(refusal: Refusal | None) -> dict[str, Any] | None:
@@ -145,8 +158,7 @@ def _in_the_way(refusal: Refusal | None) -> dict[str, Any] | None:
         visit = refusal.existing
     if visit is None:
         return None
-    zone = visit.hospital.time_zone
-    return {"visit": visit, "when": when_words(visit.starts_at, visit.ends_at, zone)}
+    return {"visit": visit, "zone": visit.hospital.time_zone}
 
 
 def _rows(page: Page, user: Any, when: When) -> list[dict[str, Any]]:
@@ -172,6 +184,8 @@ def _rows(page: Page, user: Any, when: When) -> list[dict[str, Any]]:
             "what": _("kind of visit"),
         },
     ]
+    if "at" in page.form.fields:
+        del rows[1]  # that time cannot be had; the form asks for another one
     if isinstance(user, User) and len(page.charts) == 1:
         chart = page.charts[0]
         own = chart.account_id == user.pk

@@ -46,7 +46,7 @@ class ReasonField(PlainTextField):
     def __init__(self, **options: Any) -> None:
         limit = Appointment._meta.get_field("reason").max_length
         options.setdefault("label", _("Reason for visit"))
-        options.setdefault("help_text", _("Your doctor sees this. It is not in our mails."))
+        options.setdefault("help_text", _("For your doctor. It is not in our mails."))
         options.setdefault("widget", forms.Textarea(attrs={"rows": 2}))
         super().__init__(required=False, max_length=limit, **options)
         self.error_messages["max_length"] = _(
@@ -65,6 +65,8 @@ class BookingForm(forms.Form):
     ``charts`` are those the account may act for. With one there is nothing to choose.
     """
 
+    use_required_attribute = False  # our sentences, not the browser's
+
     patient = forms.ChoiceField(
         label=_("Who is the visit for?"),
         widget=forms.RadioSelect,
@@ -80,7 +82,7 @@ class BookingForm(forms.Form):
         patient_required: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, use_required_attribute=False, **kwargs)
+        super().__init__(*args, **kwargs)
         if len(charts) < 2:
             del self.fields["patient"]
         else:
@@ -91,8 +93,7 @@ class BookingForm(forms.Form):
     def offer_times(self, times: Sequence[datetime], zone: str) -> None:
         """Shows ``times`` to choose from, none chosen: nobody books a time they did not pick."""
         field = forms.ChoiceField(
-            label=_("Choose another time"),
-            required=False,
+            label=_("Nearest free times"),
             widget=forms.RadioSelect,
             choices=[(utc_iso(moment), when_at(moment, zone)) for moment in times],
         )
@@ -102,7 +103,6 @@ class BookingForm(forms.Form):
         """Asks what to do with the visit that is in the way, nothing chosen."""
         field = forms.ChoiceField(
             label=_("What should happen?"),
-            required=False,
             widget=forms.RadioSelect,
             choices=[
                 ("replace", _("Cancel the other visit and book this one")),
@@ -121,12 +121,11 @@ def who_words(chart: Patient, user: User | None) -> str:
 class CancelForm(forms.Form):
     """Why a visit is cancelled, if people want to say so."""
 
+    use_required_attribute = False
+
     reason = PlainTextField(
         label=_("Reason for cancelling"),
         required=False,
         max_length=Appointment._meta.get_field("cancel_reason").max_length,
         widget=forms.TextInput(),
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, use_required_attribute=False, **kwargs)

@@ -6,7 +6,7 @@ A GET writes nothing. `action=hold` keeps the time for some minutes, `action=con
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast, get_args
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -22,6 +22,7 @@ from accounts.models import Patient, User
 from appointments import asked as read
 from appointments.availability import why_not
 from appointments.book_page import Asked, Page, charts_of, context_of
+from appointments.booking import Clash
 from appointments.booking import book as book_visit
 from appointments.forms import BookingForm
 from appointments.holding import current_hold, hold
@@ -80,7 +81,7 @@ def _answer_form(request: HttpRequest, doctor: Doctor) -> HttpResponse:
     asked = _asked(given, doctor)
     key = read.key(given.get("key"))
     action = read.word(given.get("action"), {"hold", "confirm"})
-    read.word(given.get("clash", ""), {"", "replace", "both"})
+    clash = cast(Clash, read.word(given.get("clash", ""), get_args(Clash)))
     if action == "confirm" and not request.user.is_authenticated:
         return HttpResponseRedirect(_with_next("account_login", asked))
     now = timezone.now()
@@ -102,7 +103,7 @@ def _answer_form(request: HttpRequest, doctor: Doctor) -> HttpResponse:
         if chart is None:
             page.problems.append((_no_chart_sentence(), ""))
             return _render(request, page, HTTPStatus.UNPROCESSABLE_ENTITY)
-        return _confirm(request, page, chart)
+        return _confirm(request, page, chart, clash)
     except Refusal as refusal:
         page.refusal = refusal
         return _render(request, page)
@@ -124,7 +125,7 @@ def _keep(request: HttpRequest, page: Page) -> HttpResponse:
     if request.user.is_authenticated:
         return HttpResponseRedirect(asked.address)
     when = when_words(asked.at, asked.ends_at, asked.zone)
-    messages.success(
+    messages.info(
         request,
         _(
             "We keep %(when)s for you until %(until)s. "
@@ -138,7 +139,7 @@ def _keep(request: HttpRequest, page: Page) -> HttpResponse:
     return HttpResponseRedirect(_with_next("account_signup", asked))
 
 
-def _confirm(request: HttpRequest, page: Page, chart: Patient) -> HttpResponse:
+def _confirm(request: HttpRequest, page: Page, chart: Patient, clash: Clash) -> HttpResponse:
     visit = book_visit(
         service=page.asked.service,
         patient=chart,
@@ -147,7 +148,7 @@ def _confirm(request: HttpRequest, page: Page, chart: Patient) -> HttpResponse:
         key=page.key,
         now=page.now,
         reason=page.form.cleaned_data["reason"],
-        clash=request.POST.get("clash", ""),  # type: ignore[arg-type]  (one of the known words)
+        clash=clash,
         hold_token=_token(request),
     )
     request.session.pop(HOLD_SESSION_KEY, None)  # the rule has used the hold up
@@ -169,9 +170,10 @@ def _render(request: HttpRequest, page: Page, status: int = HTTPStatus.OK) -> Ht
         elif not refusal.nearest:
             page.problems.append((refusal.message, ""))
         else:
+            page.own_visit = _already_booked(request, page)
+            message = _already_booked_words() if page.own_visit else refusal.message
             form.offer_times(refusal.nearest, page.asked.zone)
-            _explain(page, "at", refusal.message)
-        page.own_visit = _already_booked(request, page)
+            _explain(page, "at", message)
     return render(request, "booking/book.html", context_of(page, request), status=status)
 
 
@@ -189,6 +191,10 @@ def _already_booked(request: HttpRequest, page: Page) -> Appointment | None:
         return None
     mine = Appointment.objects.in_care_of(request.user, page.now).active()
     return mine.filter(doctor=page.asked.doctor, starts_at=page.asked.at).first()
+
+
+def _already_booked_words() -> str:
+    return _("You have a visit with this doctor at that time. Open it, or choose another time.")
 
 
 def _form(

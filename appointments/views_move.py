@@ -61,7 +61,7 @@ def _move(request: HttpRequest, visit: Appointment, now: datetime) -> HttpRespon
     except NotMovable as refusal:
         return _closed(request, visit, now, refusal)
     except Refusal as refusal:
-        return _choose(request, visit, now, refusal=refusal, around=at)
+        return _choose(request, visit, now, refusal=refusal)
     if visit.starts_at != before:
         messages.success(request, _("Your visit is moved. The old time is free for others again."))
     return redirect("appointment", public_id=visit.public_id)
@@ -74,7 +74,7 @@ def _compare(request: HttpRequest, visit: Appointment, at: datetime, now: dateti
         return _choose(request, visit, now, problem=_("Your visit is at that time already."))
     refusal = why_not(service, at, now=now, ignore_visit=visit.pk)
     if refusal is not None:
-        return _choose(request, visit, now, refusal=refusal, around=at)
+        return _choose(request, visit, now, refusal=refusal)
     context = _context(request, visit, now) | {
         "new": when_words(
             at,
@@ -94,7 +94,6 @@ def _choose(
     now: datetime,
     *,
     refusal: Refusal | None = None,
-    around: datetime | None = None,
     problem: str = "",
     status: int = HTTPStatus.OK,
 ) -> HttpResponse:
@@ -102,8 +101,8 @@ def _choose(
     service, zone = service_of(visit), visit.hospital.time_zone
     page = reverse("appointment_move", args=[visit.public_id])
     day = request.GET.get("date", "")
-    if not day and around is not None:
-        day = local(around, zone).date().isoformat()
+    if not day and refusal is not None and refusal.nearest:
+        day = local(refusal.nearest[0], zone).date().isoformat()
     context = _context(request, visit, now) | month_of_times(
         service,
         month=request.GET.get("month", ""),

@@ -81,8 +81,8 @@ def appointment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "cancel_rule": cancel_rule(visit, now) if is_open(visit, now) else "",
         "phone": visit.hospital.phone,
         "dialed": dialed(visit.hospital.phone),
-        "mailed_to": request.user.email  # type: ignore[union-attr]  (signed in)
-        if visit.booked_by_id == request.user.pk
+        "mailed_to": visit.booked_by.email
+        if visit.booked_by is not None and visit.booked_by_id == request.user.pk
         else "",
     }
     return render(request, "visits/visit.html", context)

@@ -27,6 +27,7 @@ class Card:
     status: str
     status_kind: str
     whose: str
+    for_whom: str
     manages: bool
     can_change: bool
     book_again: bool
@@ -48,6 +49,7 @@ def card_of(visit: Appointment, user: Any, now: datetime, *, manages: bool = Tru
         where=where_words(visit.hospital, visit.visit),
         status=status,
         status_kind=kind,
+        for_whom=(_("For you (%(name)s)") if own else _("For %(name)s")) % {"name": patient.name},
         whose=_("You (%(name)s)") % {"name": patient.name} if own else patient.name,
         manages=manages,
         can_change=manages and is_open(visit, now),

@@ -196,7 +196,7 @@ def test_the_next_visit_stands_first_and_past_ones_below(
     assert page_of(first, "move/") in page
     assert page_of(second, "move/") not in page
     words = said(answer)
-    assert "For You (Bob Tanaka)" in words
+    assert "For you (Bob Tanaka)" in words
     assert "For Alice Moreau" in words
     assert "Cancelled" in words
     assert "Book again" in words
