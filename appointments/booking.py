@@ -72,6 +72,8 @@ def book(
     or `SecondVisit`. ``hold_token`` names the caller's own provisional hold, which is used up.
     Raises a `Refusal`; `SlotTaken` and `NotOffered` carry the three nearest free times.
     """
+    # Looked at before the transaction: a plain read in front of the lock would fix the snapshot.
+    replaceable = _doctors_of_clashes(patient, service, starts_at, now) if clash else set()
     work = partial(
         _book,
         service=service,
@@ -83,9 +85,19 @@ def book(
         reason=reason,
         clash=clash,
         hold_token=hold_token,
+        locked=replaceable | {service.doctor_id},
     )
     try:
-        return _explained(work, by=by, key=key, patient=patient, service=service, at=starts_at)
+        return _explained(
+            work,
+            by=by,
+            key=key,
+            patient=patient,
+            service=service,
+            at=starts_at,
+            now=now,
+            own_hold=hold_token,
+        )
     except Refusal as refusal:
         raise _refused("visit.book", refusal, by, patient, service, starts_at, now) from None
 
@@ -101,9 +113,9 @@ def _book(
     reason: str,
     clash: Clash,
     hold_token: str,
+    locked: set[int],
 ) -> Appointment:
-    replaceable = _doctors_of_clashes(patient, service, starts_at, now) if clash else set()
-    lock_schedules({service.doctor_id} | replaceable)
+    lock_schedules(locked)
     lock_patient(patient.pk)
     known = _booked_before(by, key)
     if known is not None:
@@ -117,11 +129,12 @@ def _book(
     open_visits = list(
         Appointment.objects.filter(patient=patient).upcoming(now).select_related("doctor")
     )
-    replaced = _clashes(open_visits, service, starts_at, ends_at, clash)
+    replaced = _clashes(open_visits, service, starts_at, ends_at, clash, now)
     limit = settings.OPEN_BOOKINGS_PER_PATIENT
     if len(open_visits) - len(replaced) >= limit:
         raise TooManyOpen(limit)
     for visit in replaced:
+        _refuse_unmovable(visit, now)
         _cancel_locked(visit, by=by, now=now, reason=_("Replaced by another visit."))
 
     appointment = Appointment.objects.create(
@@ -142,12 +155,12 @@ def _book(
         reason=reason,
         created_at=now,
     )
-    _use_up_hold(hold_token)
+    changed = {service.doctor_id} | _use_up_hold(hold_token)
     _take_grains(appointment, now)
     BookingRequest.objects.create(user=by, key=key, appointment=appointment, created_at=now)
     care.start_for_visit(appointment, now=now)
     record("visit.book", actor=by, patient=patient, subject=appointment, now=now)
-    bump_schedules([service.doctor_id])
+    bump_schedules(changed)
     mails.booked(appointment, now=now)
     _announce(signals.visit_booked, appointment=appointment)
     return appointment
@@ -173,7 +186,8 @@ def reschedule(
             patient=patient,
             service=service,
             at=starts_at,
-            own=appointment.pk,
+            now=now,
+            own_visit=appointment.pk,
         )
     except Refusal as refusal:
         raise _refused("visit.move", refusal, by, patient, service, starts_at, now) from None
@@ -304,6 +318,7 @@ def _clashes(
     starts_at: datetime,
     ends_at: datetime,
     clash: Clash,
+    now: datetime,
 ) -> list[Appointment]:
     """The patient's visits that the new one replaces; asks when the caller has not answered."""
     overlapping = [v for v in open_visits if v.starts_at < ends_at and starts_at < v.ends_at]
@@ -315,6 +330,7 @@ def _clashes(
         visit
         for visit in open_visits
         if visit.doctor_id == service.doctor_id
+        and visit.starts_at > now  # the next visit is often booked during this one
         and abs(visit.starts_at - starts_at) < timedelta(days=SECOND_VISIT_DAYS)
     ]
     if not near or clash == "both":
@@ -337,12 +353,14 @@ def _doctors_of_clashes(
     )
 
 
-def _use_up_hold(token: str) -> None:
-    if token:
-        hold = SlotHold.objects.filter(token=token).first()
-        if hold is not None:
-            hold.doctor_holds.all().delete()
-            hold.delete()
+def _use_up_hold(token: str) -> set[int]:
+    """Gives up what the caller kept, at whichever doctor; returns whose times that changed."""
+    hold = SlotHold.objects.filter(token=token).first() if token else None
+    if hold is None:
+        return set()
+    hold.doctor_holds.all().delete()
+    hold.delete()
+    return {hold.doctor_id}
 
 
 def _take_grains(visit: Appointment, now: datetime) -> None:
@@ -381,7 +399,9 @@ def _explained(
     patient: Patient,
     service: Service,
     at: datetime,
-    own: int | None = None,
+    now: datetime,
+    own_visit: int | None = None,
+    own_hold: str = "",
 ) -> Appointment:
     """Runs ``work`` and says in the field's words which unique key refused it.
 
@@ -390,7 +410,13 @@ def _explained(
     start = grain_at(at)
     end = grain_end(at + timedelta(minutes=service.minutes))
     occupied = end + service.buffer_minutes // GRAIN_MINUTES
-    not_own = ~Q(appointment=own) if own else Q()
+    counting = Q(held_until=None) | Q(held_until__gt=now)
+    taken = DoctorHold.objects.filter(
+        counting, doctor=service.doctor_id, grain__gte=start, grain__lt=occupied
+    ).exclude(slot_hold__token=own_hold)
+    busy = PatientHold.objects.filter(patient=patient, grain__gte=start, grain__lt=end)
+    if own_visit is not None:
+        taken, busy = taken.exclude(appointment=own_visit), busy.exclude(appointment=own_visit)
     for last_try in (False, False, True):
         try:
             return in_one_transaction(work)
@@ -398,20 +424,11 @@ def _explained(
             known = _booked_before(by, key)
             if known is not None:  # the same request was committed on another connection
                 return known
-            if (
-                DoctorHold.objects.filter(doctor=service.doctor_id)
-                .filter(not_own, grain__gte=start, grain__lt=occupied)
-                .exists()
-            ):
+            if taken.exists():
                 raise SlotTaken from None
-            busy = (
-                PatientHold.objects.filter(patient=patient)
-                .filter(not_own, grain__gte=start, grain__lt=end)
-                .select_related("appointment__doctor")
-                .first()
-            )
-            if busy is not None:
-                raise PatientBusy(busy.appointment) from None
+            clashing = busy.select_related("appointment__doctor").first()
+            if clashing is not None:
+                raise PatientBusy(clashing.appointment) from None
             if last_try:
                 raise
     raise AssertionError("unreachable")

@@ -83,23 +83,18 @@ class Facts:
         self._busy: dict[int, list[Period]] = defaultdict(list)
         self._away: dict[int, list[Period]] = defaultdict(list)
 
-        for doctor, hospital, *row in OpeningHours.objects.filter(
+        lines = OpeningHours.objects.filter(
             Q(valid_until=None) | Q(valid_until__gt=first),
             doctor__in=doctors,
             valid_from__lt=until,
         ).values_list(
             "doctor_id", "hospital_id", "weekday", "opens", "closes", "valid_from", "valid_until"
-        ):
-            weekday, opens, closes, valid_from, valid_until = row
-            self._hours[doctor, hospital].append(
-                Hours(
-                    weekday,
-                    minutes_of(opens),
-                    minutes_of(closes) or 24 * 60,
-                    valid_from,
-                    valid_until,
-                )
+        )
+        for doctor, hospital, weekday, opens, closes, valid_from, valid_until in lines:
+            hours = Hours(
+                weekday, minutes_of(opens), minutes_of(closes) or 24 * 60, valid_from, valid_until
             )
+            self._hours[doctor, hospital].append(hours)
         for doctor, starts_at, ends_at in TimeOff.objects.filter(
             doctor__in=doctors, ends_at__gt=start, starts_at__lt=end
         ).values_list("doctor_id", "starts_at", "ends_at"):

@@ -41,12 +41,10 @@ def hold(
     Raises `SlotTaken` and `NotOffered` with the nearest free times, and `TooManyHolds` when too
     many are kept from ``address``. A hold can be extended ``HOLD_EXTENSIONS`` times.
     """
+    # Looked at before the transaction: a plain read in front of the lock would fix the snapshot.
+    seen = current_hold(token)
 
     def work() -> SlotHold:
-        previous = SlotHold.objects.filter(token=token).first() if token else None
-        return _hold(previous)
-
-    def _hold(seen: SlotHold | None) -> SlotHold:
         lock_schedules({service.doctor_id} | ({seen.doctor_id} if seen else set()))
         # Read again: between the first look and the lock another tab may have moved the hold.
         previous = SlotHold.objects.filter(pk=seen.pk).first() if seen else None
@@ -122,15 +120,14 @@ def current_hold(token: str) -> SlotHold | None:
 
 def release(token: str) -> None:
     """Gives the time back at once and forgets the answers."""
+    kept = current_hold(token)  # before the transaction, whose first statement is the lock
+    if kept is None:
+        return
 
     def work() -> None:
-        kept = SlotHold.objects.filter(token=token).first()
-        if kept is None:
-            return
         lock_schedules({kept.doctor_id})
         DoctorHold.objects.filter(slot_hold=kept.pk).delete()
         SlotHold.objects.filter(pk=kept.pk).delete()
         bump_schedules({kept.doctor_id})
 
-    if token:
-        in_one_transaction(work)
+    in_one_transaction(work)

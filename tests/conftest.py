@@ -53,6 +53,18 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.CACHES["default"]["LOCATION"] = urls
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test database of this process's own, so that runs beside each other do not meet in one."""
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        # Still a file, as the site has: SQLite in memory locks by other rules.
+        database["TEST"]["NAME"] = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    else:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        database["TEST"]["NAME"] = f"test_{database['NAME']}_{worker}"
+
+
 @pytest.fixture(autouse=True)
 def _clean_cache() -> None:
     """Limits and cached free times are counted in the cache: no test inherits another's."""
