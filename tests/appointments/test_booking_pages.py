@@ -640,6 +640,23 @@ def test_a_patient_who_signs_in_comes_back_to_the_kept_time(
 
 
 # --- Security -----------------------------------------------------------------------------------
+def test_s21_a_shared_link_tells_a_stranger_nothing_about_who_sent_it(
+    desk: Desk, alice: User, bob: User
+) -> None:
+    sender = signed_in(bob)
+    sent = desk.form(action="hold", patient=str(alice.chart.public_id))
+    link = sender.post(desk.address, sent).headers["Location"]
+    kept = Client().get(link)
+    visit = book(sender, desk, patient=str(alice.chart.public_id))
+    booked = Client().get(link)
+    for answer in [kept, booked]:
+        assert answer.status_code == 409
+        for secret in ["Alice", "Bob Tanaka", "bob@", REASON, visit.reference]:
+            assert secret not in text(answer)
+        assert str(alice.chart.public_id) not in text(answer)
+    assert Client().get(f"/appointments/{visit.public_id}/").status_code == 302
+
+
 def test_s22_get_with_the_form_in_the_address_changes_nothing(desk: Desk, alice: User) -> None:
     client = signed_in(alice)
     for action in ["confirm", "hold"]:
