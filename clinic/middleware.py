@@ -74,6 +74,8 @@ class RequestLog(RequestMiddleware):
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         started: float = getattr(request, "_started", 0.0)
         level = "warning" if response.status_code >= 500 else "info"
+        if request.path.startswith(settings.STATIC_URL) and response.status_code < 400:
+            level = "debug"  # dozens per page where no NGINX serves them
         getattr(log, level)(
             "request",
             method=request.method,

@@ -99,8 +99,8 @@ MIDDLEWARE = [
     # Outermost, so that answers of every other one have the headers too.
     "clinic.middleware.SecurityHeaders",
     "csp.middleware.CSPMiddleware",
-    "clinic.middleware.RequestLog",
     "clinic.middleware.Probes",
+    "clinic.middleware.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "clinic.middleware.BodyLimit",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -111,6 +111,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.RequestFacts",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.PersonalPages",
@@ -170,8 +171,6 @@ else:
         "charset": "utf8mb4",
         "isolation_level": "read committed",
         "connect_timeout": 5,
-        "read_timeout": 30,
-        "write_timeout": 30,
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=5",
         **_database.get("OPTIONS", {}),
     }
@@ -198,9 +197,6 @@ if REDIS_URLS:
             "OPTIONS": {"MAX_ENTRIES": 100_000},
         },
     }
-    if len(REDIS_URLS) > 1:
-        # django-redis would take the second and further addresses for read replicas.
-        CACHES["default"]["OPTIONS"]["CLIENT_CLASS"] = "django_redis.client.ShardClient"
 else:
     CACHES = {
         "default": {
@@ -306,7 +302,6 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"{CLINIC_NAME} <clinic@exam
 # --- Browser and transport ------------------------------------------------------------------
 _secure = PRODUCTION and not ALLOW_HTTP
 SECURE_SSL_REDIRECT = _secure
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 63_072_000 if _secure else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _secure
 SECURE_HSTS_PRELOAD = _secure

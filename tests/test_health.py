@@ -221,9 +221,13 @@ def test_the_process_outlives_its_database(asking: Any, mariadb: MariaDB) -> Non
         assert page["status"] == 503
         assert page["headers"]["Retry-After"] == "5"
         assert "Traceback" not in page["text"]
+        late = asking(DATABASE_URL=mariadb.url, REDIS_URL="")  # started without a database
+        assert late("/livez")["status"] == 200
+        assert late("/readyz")["status"] == 503
     finally:
         mariadb.start()
-    assert ask("/readyz")["status"] == 200
+    for process in (ask, late):
+        assert process("/readyz")["status"] == 200
 
 
 @pytest.mark.server
@@ -306,6 +310,28 @@ def test_without_redis_counts_go_to_the_database_and_all_else_is_not_cached(
     with connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM clinic_cached_counts")
         assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.server
+@pytest.mark.django_db
+def test_several_redis_addresses_share_the_keys_and_one_may_be_away(
+    fallback: tuple[Any, Redis],
+) -> None:
+    from clinic.cache import RedisWithFallback
+
+    _cache, first = fallback
+    with Redis() as second:
+        options = {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5}
+        cache = RedisWithFallback([first.url, second.url], {"OPTIONS": options})
+        wanted = {f"times:{number}": number for number in range(50)}
+        cache.set_many(wanted)
+        assert cache.get_many(wanted) == wanted
+        second.kill()
+        left = cache.get_many(wanted)
+        assert 0 < len(left) < len(wanted)
+        assert cache.answers() is False
+        for number in range(10):
+            assert cache.add(f"limit:{number}", 1, 60) is True
 
 
 @pytest.mark.server
