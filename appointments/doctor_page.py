@@ -116,12 +116,16 @@ def month_of_times(
     last = local(bookable_span(service, now)[1] - timedelta(seconds=1), zone).date()
     asked_day = parse_date(day)
     first = _month_asked(month) or (asked_day.replace(day=1) if asked_day else None)
-    if first is None or not today.replace(day=1) <= first <= last:
+    is_asked = first is not None and today.replace(day=1) <= first <= last
+    first = first if first is not None and is_asked else today.replace(day=1)
+    times = _times_of_month(service, first, today, now)
+    if not times and not is_asked:
         upcoming = next_free([service], first=today, now=now)[service.pk]
-        first = (local(upcoming[0], zone).date() if upcoming else today).replace(day=1)
-    following = (first + timedelta(days=32)).replace(day=1)
+        if upcoming:
+            first = local(upcoming[0], zone).date().replace(day=1)
+            times = _times_of_month(service, first, today, now)
+    following = _month_after(first)
     start = max(first, today)
-    times = free_times([service], first=start, days=(following - start).days, now=now)[service.pk]
     by_day = {
         which: list(moments)
         for which, moments in groupby(times, key=lambda moment: local(moment, zone).date())
@@ -153,6 +157,16 @@ def month_of_times(
         else "",
         "zone": zone_names(by_day[chosen] if chosen else [now], zone),
     }
+
+
+def _month_after(first: date) -> date:
+    return (first + timedelta(days=32)).replace(day=1)
+
+
+def _times_of_month(service: Service, first: date, today: date, now: datetime) -> list[datetime]:
+    start = max(first, today)
+    days = (_month_after(first) - start).days
+    return free_times([service], first=start, days=days, now=now)[service.pk]
 
 
 def _month_asked(month: str) -> date | None:

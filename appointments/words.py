@@ -24,7 +24,7 @@ ENDING_LETTERS = 4  # how much behind them may differ
 NEAR_WORDS = 4  # respellings that are equally near, tried together
 
 # Words that say nothing about which doctor.
-_TITLES = frozenset("doc doctor doctors dr md physician specialist".split())  # noqa: SIM905
+_TITLES = {"doc", "doctor", "doctors", "dr", "md", "physician", "specialist"}
 _FILLER_TEXT = """
 a an and at be by can clinic do for from good help i in is it me my near need of on or problem
 problems the to want who with
