@@ -88,7 +88,11 @@ class BookingForm(forms.Form):
         else:
             field: Any = self.fields["patient"]
             field.choices = [(str(chart.public_id), who_words(chart, user)) for chart in charts]
-            field.required = patient_required
+            own = own_chart(charts, user)
+            # Most people book for themselves: chosen beforehand, and what a form without it means.
+            field.required = patient_required and own is None
+            if own is not None and not self.initial.get("patient"):
+                self.initial["patient"] = str(own.public_id)
 
     def offer_times(self, times: Sequence[datetime], zone: str) -> None:
         """Shows ``times`` to choose from, none chosen: nobody books a time they did not pick."""
@@ -110,6 +114,13 @@ class BookingForm(forms.Form):
             ],
         )
         self.fields = {"clash": field, **self.fields}
+
+
+def own_chart(charts: Sequence[Patient], user: User | None) -> Patient | None:
+    """The account's own chart among ``charts``, or the only one there is."""
+    if len(charts) == 1:
+        return charts[0]
+    return next((c for c in charts if user is not None and c.account_id == user.pk), None)
 
 
 def who_words(chart: Patient, user: User | None) -> str:

@@ -24,7 +24,7 @@ from appointments.availability import why_not
 from appointments.book_page import Asked, Page, charts_of, context_of
 from appointments.booking import Clash
 from appointments.booking import book as book_visit
-from appointments.forms import BookingForm
+from appointments.forms import BookingForm, own_chart
 from appointments.holding import current_hold, hold
 from appointments.models import Appointment, SlotHold
 from appointments.refusals import PatientBusy, Refusal, SecondVisit
@@ -215,11 +215,11 @@ def _form(
 
 
 def _chosen(text: str, charts: list[Patient], request: HttpRequest) -> Patient | None:
-    """The chart the form names; the only one when it names none. 404 for anybody else's."""
-    if not request.user.is_authenticated:
+    """The chart the form names; the account's own when it names none. 404 for anybody else's."""
+    if not isinstance(request.user, User):
         return None
     if not text:
-        return charts[0] if len(charts) == 1 else None
+        return own_chart(charts, request.user)
     for chart in charts:
         if str(chart.public_id) == text:
             return chart

@@ -330,18 +330,28 @@ def test_with_one_chart_nobody_is_asked_for_whom(desk: Desk, alice: User) -> Non
     assert "You (Alice Moreau)" in text_of(page)
 
 
-def test_a_carer_chooses_for_whom(desk: Desk, alice: User, bob: User) -> None:
+def test_a_carer_chooses_for_whom_and_the_own_chart_is_chosen_beforehand(
+    desk: Desk, alice: User, bob: User
+) -> None:
     client = signed_in(bob)
     page = client.get(desk.page()).content.decode()
     assert page.count('name="patient"') == 2
     assert "Bob Tanaka (you)" in page
-    answer = client.post(desk.address, desk.form())
+    chosen = re.search(r'<input[^>]*name="patient"[^>]*checked[^>]*>', page)
+    assert chosen is not None and str(bob.chart.public_id) in chosen[0]
+    visit = book(client, desk, patient=str(alice.chart.public_id))
+    assert (visit.patient, visit.booked_by) == (alice.chart, bob)
+
+
+def test_a_carer_without_an_own_chart_must_choose(desk: Desk, alice: User) -> None:
+    dana = make_account("dana@example.org", name="Dana Ruiz")
+    make_carer(dana, alice.chart)
+    make_carer(dana, make_patient())
+    answer = signed_in(dana).post(desk.address, desk.form())
     assert answer.status_code == 422
     assert "Select who the visit is for." in text_of(answer)
     assert 'href="#id_patient_0"' in answer.content.decode()
     assert nothing_was_written()
-    visit = book(client, desk, patient=str(alice.chart.public_id))
-    assert (visit.patient, visit.booked_by) == (alice.chart, bob)
 
 
 def test_s20_a_chart_of_somebody_else_is_404(desk: Desk, alice: User, charlie: User) -> None:
