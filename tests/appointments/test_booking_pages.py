@@ -721,7 +721,7 @@ def test_s27_reasons_and_names_are_text_on_every_page(bad: str) -> None:
     client = signed_in(user)
     own = str(user.chart.public_id)
     first = client.get(desk.page())
-    refused = client.post(desk.address, desk.form(reason=bad))  # nobody chosen
+    refused = client.post(desk.address, desk.form(reason=bad * 60))  # too long
     visit = book(client, desk, reason=bad, patient=own)
     pages = [
         first,
@@ -737,6 +737,7 @@ def test_s27_reasons_and_names_are_text_on_every_page(bad: str) -> None:
         assert "<script>alert" not in page
         assert "<img src=x" not in page
         assert 'href="javascript:' not in page
+    assert refused.status_code == 422
     assert html.escape(bad) in text(refused) or html.escape(bad, quote=True) in text(refused)
 
 
