@@ -1,8 +1,9 @@
 """Chromium, a live site, and checks that every page gets without asking for them.
 
 * ``site``: the whole site as real processes on a private database (tests/site.py).
-* ``open_page(width=1366, javascript=True)``: a page in a fresh profile. A CSP violation, a script
-  error or an answer of 500 and above anywhere in it fails the test at its end.
+* ``people``: accounts that are signed in already (tests/browser/people.py).
+* ``open_page(width=1366, javascript=True, person=None)``: a page in a fresh profile. A CSP
+  violation, a script error or an answer of 500 and above anywhere in it fails the test at its end.
 * ``page``: one at 1366 px with JavaScript. ``any_page``: the same test at 390 and 1366 px, each
   with JavaScript on and off.
 * ``axe(page)``: fails on any violation of WCAG 2.2 A and AA that axe-core can find.
@@ -20,6 +21,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.people import People, Person
 from tests.browser.watch import Watch, settle
 from tests.site import ROOT, Site
 from tools.system_packages import find_chromium
@@ -73,8 +75,21 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def people(site: Site) -> People:
+    return People.of(site)
+
+
 class OpenPage(Protocol):
-    def __call__(self, *, width: int = DESKTOP, javascript: bool = True) -> Page: ...
+    def __call__(
+        self,
+        *,
+        width: int = DESKTOP,
+        javascript: bool = True,
+        person: Person | None = None,
+        of: Site | None = None,
+        **options: Any,
+    ) -> Page: ...
 
 
 @pytest.fixture
@@ -84,18 +99,35 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def open_page(browser: Browser, watch: Watch, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+def open_page(
+    browser: Browser, watch: Watch, site: Site, request: pytest.FixtureRequest
+) -> Iterator[OpenPage]:
+    """Addresses are relative to the site, or to another one given as ``of``."""
     contexts: list[BrowserContext] = []
 
-    def open_one(*, width: int = DESKTOP, javascript: bool = True) -> Page:
+    def open_one(
+        *,
+        width: int = DESKTOP,
+        javascript: bool = True,
+        person: Person | None = None,
+        of: Site | None = None,
+        **options: Any,
+    ) -> Page:
+        url = (of or site).url
         context = browser.new_context(
-            viewport={"width": width, "height": HEIGHTS.get(width, 900)},
-            java_script_enabled=javascript,
-            locale="en-US",
-            timezone_id="America/New_York",
-            reduced_motion="reduce",
+            **{
+                "viewport": {"width": width, "height": HEIGHTS.get(width, 900)},
+                "java_script_enabled": javascript,
+                "base_url": url,
+                "locale": "en-US",
+                "timezone_id": "America/New_York",
+                "reduced_motion": "reduce",
+                **options,
+            }
         )
         context.set_default_timeout(15_000)
+        if person is not None:
+            context.add_cookies([{"name": "session", "value": person.session, "url": url}])
         contexts.append(context)
         watch.attach(context)
         return context.new_page()
