@@ -32,7 +32,7 @@ def insert_rows(
     after_each: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Inserts ``rows``, whose values are in the order of ``fields``; returns how many."""
-    columns = [model._meta.get_field(name) for name in fields]
+    columns: list[Any] = [model._meta.get_field(name) for name in fields]
     convert = [
         (position, converter)
         for position, column in enumerate(columns)

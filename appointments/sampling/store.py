@@ -6,10 +6,7 @@ as sample data (`is_sample`) or belongs to an account under example.org.
 
 from __future__ import annotations
 
-import math
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any
@@ -21,10 +18,10 @@ from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Max, Model
 
-from accounts.ids import REFERENCE_ALPHABET
 from accounts.models import Carer, Patient, Role, User
 from appointments.care import AFTER_VISIT
 from appointments.models import Appointment, CareRelation, DoctorHold, PatientHold, Status
+from appointments.sampling.codes import code, random_id
 from appointments.sampling.plan import (
     DoctorPlan,
     HospitalPlan,
@@ -34,6 +31,7 @@ from appointments.sampling.plan import (
     patient_plans,
 )
 from appointments.sampling.rows import insert_rows
+from appointments.sampling.sizes import ZONE, Sizes, past_days, sample_today
 from appointments.sampling.visits import Diary, VisitPlan, plan_visits
 from appointments.slots import grain_at, grain_end
 from appointments.upkeep import KEEP_HOLDS
@@ -47,53 +45,16 @@ from clinic.directory.models import (
     Service,
     Specialty,
     TimeOff,
-    ZipCode,
     hospital_search_text,
 )
-from clinic.directory.reference import load_specialties, load_zip_codes, specialty_facts
+from clinic.directory.reference import load_specialties, specialty_facts, zip_centroids
 from clinic.directory.slugs import Slugs
 from clinic.directory.text import fold
 
 PASSWORD = "sample-data-only-1"  # noqa: S105  (invented people; printed by the command)
-ZONE = "America/New_York"
-SHORTEST_PAST_DAYS = 182
-LONGEST_PAST_DAYS = 3_650
-VISITS_A_DAY = 5  # of one doctor, on average over all days of the past
 VERIFIED_WHAT = "sample entry, an invented doctor"
 
 Report = Callable[[str, int, int], None]  # what, done, of how many
-
-
-@dataclass(frozen=True)
-class Sizes:
-    doctors: int = 40
-    patients: int = 60
-    appointments: int = 400
-    seed: int = 1
-
-
-class ImpossibleSizes(Exception):
-    """Sizes that cannot be; the message says which ones can."""
-
-
-def sample_today(now: datetime) -> date:
-    return now.astimezone(ZoneInfo(ZONE)).date()
-
-
-def past_days(sizes: Sizes) -> int:
-    """How many days back visits must reach so that doctors and patients have room for them."""
-    if not sizes.appointments:
-        return SHORTEST_PAST_DAYS
-    by_patient = sizes.appointments / sizes.patients * 7 / 5 * 1.6
-    by_doctor = sizes.appointments / sizes.doctors / VISITS_A_DAY
-    days = max(SHORTEST_PAST_DAYS, math.ceil(by_patient), math.ceil(by_doctor))
-    if days > LONGEST_PAST_DAYS:
-        raise ImpossibleSizes(
-            f"{sizes.appointments:,} appointments are too many for {sizes.patients:,} patients "
-            f"and {sizes.doctors:,} doctors: each patient has at most one visit a day. Ask for at "
-            f"least {math.ceil(sizes.appointments / 1_000):,} of both."
-        )
-    return days
 
 
 def is_there() -> bool:
@@ -105,7 +66,6 @@ def make_sample_data(*, sizes: Sizes, now: datetime, report: Report) -> None:
     today = sample_today(now)
     since = today - timedelta(days=past_days(sizes))
     load_specialties()
-    load_zip_codes()
     plans = Random(f"{sizes.seed}:plans")  # noqa: S311  (repeatable, not secret)
     hospitals = hospital_plans(sizes.doctors, plans)
     doctors = doctor_plans(
@@ -137,32 +97,13 @@ class _Store:
         self._encoded = make_password(PASSWORD)
         self._service_ids: list[list[int]] = []
 
-    # --- Identifiers ------------------------------------------------------------------------
-    def _public_id(self, at: datetime) -> uuid.UUID:
-        milliseconds = int(at.timestamp() * 1000)
-        bits = self._rng.getrandbits(74)
-        value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76
-        value |= (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
-        return uuid.UUID(int=value)
-
-    def _code(self, number: int, length: int) -> str:
-        """The ``number``-th of codes that never repeat and do not look counted."""
-        base = len(REFERENCE_ALPHABET)
-        # The factor shares no divisor with the base, so that the product visits every value once.
-        mixed = (number * 0x2545_F491_4F6C_DD1D + self._sizes.seed) % base**length
-        letters = []
-        for _ in range(length):
-            mixed, letter = divmod(mixed, base)
-            letters.append(REFERENCE_ALPHABET[letter])
-        return "".join(letters)
-
     # --- People -----------------------------------------------------------------------------
     def _users(self, people: Iterable[dict[str, Any]]) -> list[User]:
         first = _next_id(User)
         users = [
             User(
                 pk=first + number,
-                public_id=self._public_id(self._joined),
+                public_id=random_id(self._rng, self._joined),
                 password=self._encoded,
                 date_joined=self._joined,
                 terms_version=settings.TERMS_VERSION,
@@ -203,13 +144,13 @@ class _Store:
 
     # --- Directory --------------------------------------------------------------------------
     def hospitals(self, plans: list[HospitalPlan]) -> None:
-        codes = {plan.town.zip_code for plan in plans}
-        places = {place.code: place for place in ZipCode.objects.filter(code__in=codes)}
+        wanted = {plan.town.zip_code for plan in plans}
+        places = {code: place for code, *place in zip_centroids() if code in wanted}
         slugs = Slugs(Hospital.objects.values_list("slug", flat=True))
         first = _next_id(Hospital)
         rows = []
         for number, plan in enumerate(plans):
-            place = places.get(plan.town.zip_code)
+            latitude, longitude = places[plan.town.zip_code]
             hospital = Hospital(
                 pk=first + number,
                 name=plan.name,
@@ -224,8 +165,8 @@ class _Store:
                 zip_code=plan.town.zip_code,
                 county=plan.town.county,
                 phone=plan.phone,
-                latitude=place.latitude if place else None,
-                longitude=place.longitude if place else None,
+                latitude=latitude,
+                longitude=longitude,
                 time_zone=plan.town.zone,
                 time_zone_confirmed=True,
                 emergency_care=plan.emergency_care,
@@ -312,7 +253,7 @@ class _Store:
                 services.append(
                     Service(
                         pk=number,
-                        code=self._code(number, 10),
+                        code=code(number, 10, self._sizes.seed),
                         doctor=doctor,
                         hospital=self._hospitals[service.hospital],
                         name=offer.name,
@@ -374,7 +315,7 @@ class _Store:
         charts = [
             Patient(
                 pk=first + number,
-                public_id=self._public_id(self._joined),
+                public_id=random_id(self._rng, self._joined),
                 account=self._accounts[number] if plan.carer is None else None,
                 name=plan.name,
                 birth_date=plan.birth_date,
@@ -432,7 +373,8 @@ class _Store:
             hold_fields = ("doctor", "grain", "appointment")
             insert_rows(DoctorHold, hold_fields, doctor_holds)
             insert_rows(PatientHold, ("patient", "grain", "appointment"), patient_holds)
-            care.clear(), doctor_holds.clear(), patient_holds.clear()
+            for written in (care, doctor_holds, patient_holds):
+                written.clear()
             self._report("Visits", done, count)
 
         def rows() -> Iterator[tuple[Any, ...]]:
@@ -490,8 +432,8 @@ class _Store:
         )
         return (
             number,
-            self._public_id(plan.created_at),
-            self._code(number, 8),
+            random_id(self._rng, plan.created_at),
+            code(number, 8, self._sizes.seed),
             doctor,
             self._hospitals[service.hospital].pk,
             patient,

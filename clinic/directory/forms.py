@@ -30,9 +30,7 @@ class DoctorSignupForm(AccountSignupForm):
     npi = forms.CharField(
         label=_("NPI"),
         max_length=20,
-        help_text=_(
-            "Your National Provider Identifier, 10 digits, which we check"
-        ),
+        help_text=_("Your National Provider Identifier, 10 digits, which we check"),
         error_messages={"required": _("Enter your NPI.")},
         widget=forms.TextInput(
             attrs={"class": "govuk-input--width-10", "inputmode": "numeric", "autocomplete": "off"}

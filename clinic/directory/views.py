@@ -43,8 +43,9 @@ def hospitals(request: HttpRequest) -> HttpResponse:
 @require_safe
 def hospital(request: HttpRequest, slug: str) -> HttpResponse:
     place = get_object_or_404(Hospital.objects.listed(), slug=slug)
-    page = Paginator(doctors_at(place), DOCTORS_PER_PAGE).get_page(request.GET.get("page"))
-    doctors = list(page.object_list.prefetch_related("specialties"))
+    bookable = doctors_at(place).prefetch_related("specialties")
+    page = Paginator(bookable, DOCTORS_PER_PAGE).get_page(request.GET.get("page"))
+    doctors = list(page.object_list)
     services = (
         public_services()
         .filter(hospital=place, doctor__in=doctors)

@@ -17,13 +17,13 @@ from tests.directory.helpers import NOW, make_doctor, make_hospital, make_servic
 pytestmark = pytest.mark.django_db
 
 
-def get(address: str, status: int = 200, **data: Any) -> str:
+def get(address: str, *, status: int = 200, **data: Any) -> str:
     answer = Client().get(address, data)
     assert answer.status_code == status
     return answer.content.decode()
 
 
-def shown(**query: str) -> list[str]:
+def shown(**query: Any) -> list[str]:
     """Names on the hospitals page, in their order."""
     return re.findall(r'href="/hospitals/[^"/]+/">([^<]+)</a>', get("/hospitals/", **query))
 

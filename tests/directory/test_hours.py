@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -42,7 +43,12 @@ def lines(doctor: Doctor) -> list[tuple[str, date, date | None]]:
 
 def test_new_hours_end_the_old_ones_and_are_audited(administrator: User) -> None:
     hospital, doctor = make_hospital(), make_doctor()
-    common = {"doctor": doctor, "hospital": hospital, "by": administrator, "now": NOW}
+    common: dict[str, Any] = {
+        "doctor": doctor,
+        "hospital": hospital,
+        "by": administrator,
+        "now": NOW,
+    }
     set_opening_hours(**common, spans=[MORNING, AFTERNOON], valid_from=FROM)
     before = version(doctor)
     set_opening_hours(**common, spans=[Span(1, time(8), time(0))], valid_from=date(2027, 1, 4))
@@ -57,7 +63,12 @@ def test_new_hours_end_the_old_ones_and_are_audited(administrator: User) -> None
 
 def test_hours_for_a_while_leave_those_before_and_after(administrator: User) -> None:
     hospital, doctor = make_hospital(), make_doctor()
-    common = {"doctor": doctor, "hospital": hospital, "by": administrator, "now": NOW}
+    common: dict[str, Any] = {
+        "doctor": doctor,
+        "hospital": hospital,
+        "by": administrator,
+        "now": NOW,
+    }
     set_opening_hours(**common, spans=[MORNING], valid_from=FROM)
     first, until = date(2026, 12, 20), date(2027, 1, 3)
     set_opening_hours(**common, spans=[AFTERNOON], valid_from=first, valid_until=until)
@@ -82,7 +93,12 @@ def test_impossible_hours_are_refused_and_nothing_is_stored(
     administrator: User, spans: list[Span], code: str
 ) -> None:
     hospital, doctor = make_hospital(), make_doctor()
-    common = {"doctor": doctor, "hospital": hospital, "by": administrator, "now": NOW}
+    common: dict[str, Any] = {
+        "doctor": doctor,
+        "hospital": hospital,
+        "by": administrator,
+        "now": NOW,
+    }
     set_opening_hours(**common, spans=[AFTERNOON], valid_from=FROM)
     before = (lines(doctor), version(doctor), AuditEvent.objects.count())
     with pytest.raises(HoursRefused) as caught:
@@ -93,7 +109,7 @@ def test_impossible_hours_are_refused_and_nothing_is_stored(
 
 def test_hours_at_two_hospitals_must_not_overlap(administrator: User) -> None:
     doctor = make_doctor()
-    common = {"doctor": doctor, "by": administrator, "now": NOW, "valid_from": FROM}
+    common: dict[str, Any] = {"doctor": doctor, "by": administrator, "now": NOW, "valid_from": FROM}
     set_opening_hours(**common, hospital=make_hospital(), spans=[MORNING])
     with pytest.raises(HoursRefused, match="overlap"):
         set_opening_hours(**common, hospital=make_hospital(), spans=[Span(0, time(11), time(14))])
@@ -145,7 +161,7 @@ def test_services_fit_the_grain(minutes: int, buffer: int, allowed: bool) -> Non
 
 def test_the_database_refuses_impossible_rows_too() -> None:
     hospital, doctor = make_hospital(), make_doctor()
-    common = {"doctor": doctor, "hospital": hospital, "valid_from": FROM}
+    common: dict[str, Any] = {"doctor": doctor, "hospital": hospital, "valid_from": FROM}
     for line in (
         OpeningHours(**common, weekday=7, opens=time(9), closes=time(10)),
         OpeningHours(**common, weekday=0, opens=time(9), closes=time(9)),
@@ -180,7 +196,7 @@ def test_closed_days_with_exceptions_both_ways(administrator: User) -> None:
         doctor=doctor, hospital=own, spans=[MORNING], valid_from=FROM, by=administrator, now=NOW
     )
     before = version(doctor)
-    common = {"by": administrator, "now": NOW}
+    common: dict[str, Any] = {"by": administrator, "now": NOW}
     set_special_day(hospital=own, day=THANKSGIVING, is_open=True, **common)
     set_special_day(hospital=own, day=date(2026, 12, 1), is_open=False, name="Move", **common)
     assert version(doctor) == before + 2

@@ -11,16 +11,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from appointments.models import Appointment
-from appointments.sampling.store import (
-    PASSWORD,
-    ImpossibleSizes,
-    Sizes,
-    is_there,
-    make_sample_data,
-)
+from appointments.sampling.sizes import ImpossibleSizes, Sizes
+from appointments.sampling.store import PASSWORD, is_there, make_sample_data
 from appointments.sampling.visits import NoRoomError
 from clinic.directory.models import Doctor
 from clinic.directory.progress import Progress
+from clinic.directory.reference import load_zip_codes
 
 SHOWN_FROM = 5_000  # visits; fewer take a second or two
 
@@ -95,6 +91,7 @@ class Command(BaseCommand):
             if total >= SHOWN_FROM:
                 progress.done(done)
 
+        load_zip_codes()  # the search by distance needs them
         try:
             make_sample_data(sizes=sizes, now=timezone.now(), report=report)
         except ImpossibleSizes as error:
