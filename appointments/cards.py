@@ -54,7 +54,7 @@ class GroupConcat(Func):
 
 
 def load(
-    page: Sequence[tuple[int, float | None]],
+    ids: Sequence[int],
     *,
     fits: Callable[[Service], bool],
     miles_to: Callable[[Service], float | None],
@@ -62,11 +62,10 @@ def load(
     first: date | None,
     now: datetime,
 ) -> list[Found]:
-    """The doctors of ``page`` (primary key, miles) in its order, with times from day ``first``.
+    """The doctors with these primary keys, in this order, with times from day ``first``.
 
     Two queries besides those of `next_free`, however many doctors.
     """
-    ids = [pk for pk, _ in page]
     doctors = {doctor.pk: doctor for doctor in _doctors(ids)}
     services: dict[int, list[Service]] = defaultdict(list)
     for service in _services(ids, now):

@@ -270,7 +270,8 @@ def _first_days(times: list[datetime], service: Service, days_shown: int) -> lis
         return []
     zone = service.hospital.time_zone
     end = local(times[0], zone).date() + timedelta(days=days_shown)
-    return [moment for moment in times if local(moment, zone).date() < end]
+    before = moment_of(pieces_of_day(zone, end)[0].start)
+    return [moment for moment in times if moment < before]
 
 
 def nearest_free(

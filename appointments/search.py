@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
+from math import inf
 from typing import Any
 
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
@@ -127,27 +128,24 @@ def find_doctors(criteria: Criteria, *, now: datetime) -> Results:
         results.words_known = False  # only signs, which no name has
         return results
     reading = read_query(words, subjects)
-    matches = search.matches(reading)
-    if not matches and words and not search.knows(reading):
+    total, page = search.matches(reading)
+    if not total and words and not search.knows(reading):
         names = words_of_names(Doctor.objects.public().values_list("search_text", flat=True))
         terms = set().union(*(subject.words() for subject in subjects))
         respelled = respell(words, names, terms)
         if respelled is not None:
             reading = read_query(respelled, subjects)
-            matches = search.matches(reading)
-        if matches or search.knows(reading):
+            total, page = search.matches(reading)
+        if total or search.knows(reading):
             results.respelled = as_typed(reading.words)
         else:
             results.words_known = False
 
-    results.total = len(matches)
-    results.pages = max(1, -(-len(matches) // PER_PAGE))
-    if not matches:
+    results.total = total
+    results.pages = max(1, -(-total // PER_PAGE))
+    if not total:
         _find_ways_on(results, search, reading)
-        return results
-    if results.page_exists:
-        start = (criteria.page - 1) * PER_PAGE
-        page = matches[start : start + PER_PAGE]
+    else:
         results.found = load(
             page,
             fits=search.fits,
@@ -168,18 +166,22 @@ class _Search:
         self.hospital = results.hospital
         self.specialty = results.specialty
 
-    def matches(self, reading: Reading) -> list[tuple[int, float | None]]:
-        """All doctors that fit, in order: (primary key, miles or None)."""
+    def matches(self, reading: Reading) -> tuple[int, list[int]]:
+        """How many doctors fit, and the primary keys of those on the page, in order."""
+        start = max(0, self.criteria.page - 1) * PER_PAGE
+        stop = start + PER_PAGE if self.criteria.page else 0
         if self.place is not None and self.place.has_position:
-            return self._by_distance(reading, self.place)
+            by_distance = self._by_distance(reading, self.place)
+            return len(by_distance), by_distance[start:stop]
         doctors = self._doctors(reading)
         if self._narrows_services():
             mine = self.services().filter(doctor=OuterRef("pk"))
             doctors = doctors.filter(Exists(mine))
         ordered = doctors.annotate(rank=_rank(reading)).order_by("rank", "search_text", "pk")
-        return [(pk, None) for pk in ordered.values_list("pk", flat=True)]
+        return doctors.count(), list(ordered.values_list("pk", flat=True)[start:stop])
 
-    def _by_distance(self, reading: Reading, place: Place) -> list[tuple[int, float | None]]:
+    def _by_distance(self, reading: Reading, place: Place) -> list[int]:
+        """All doctors that fit, the nearest first; in SQL a distance could use no index either."""
         rows = (
             self.services()
             .filter(doctor__in=self._doctors(reading).values("pk"))
@@ -194,18 +196,20 @@ class _Search:
             )
             .distinct()
         )
-        miles_to: dict[int, float | None] = {}
+        miles_to: dict[int, float] = {}
         nearest: dict[int, tuple[int, float, str, int]] = {}
+        farthest = self.criteria.miles
         for doctor, hospital, latitude, longitude, rank, name in rows:
-            if hospital not in miles_to:
-                miles_to[hospital] = place.miles_to(latitude, longitude)
-            miles = miles_to[hospital]
-            if miles is None or miles > self.criteria.miles:
+            miles = miles_to.get(hospital)
+            if miles is None:
+                found = place.miles_to(latitude, longitude)
+                miles = miles_to[hospital] = inf if found is None else found
+            if miles > farthest:
                 continue
-            key = (rank, miles, name, doctor)
-            if doctor not in nearest or key < nearest[doctor]:
-                nearest[doctor] = key
-        return [(doctor, miles) for _, miles, _, doctor in sorted(nearest.values())]
+            known = nearest.get(doctor)
+            if known is None or miles < known[1]:
+                nearest[doctor] = (rank, miles, name, doctor)
+        return [doctor for *_, doctor in sorted(nearest.values())]
 
     def services(self) -> QuerySet[Service]:
         """Bookable services that fit the visit type, the hospital and roughly the place."""
@@ -348,7 +352,7 @@ def _find_ways_on(results: Results, search: _Search, reading: Reading) -> None:
             place=results.place if looser.place else None,
         )
         words = reading if looser.q else Reading((), frozenset(), ())
-        count = len(_Search(looser, loosened).matches(words))
+        count, _page = _Search(looser, loosened).matches(words)
         if count:
             results.ways_on.append(WayOn(what, replace(looser, page=1), count))
         if len(results.ways_on) == MOST_WAYS_ON:
