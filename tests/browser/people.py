@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,15 @@ def visits(site: Site, person: Person) -> list[dict[str, Any]]:
         "JOIN accounts_user u ON u.id = a.booked_by_id WHERE u.email = ? ORDER BY a.id",
         person,
     )
-    return [dict(zip(("id", "status", "reason", "starts_at"), row, strict=True)) for row in rows]
+    return [
+        {
+            "id": str(uuid.UUID(public_id)),
+            "status": status,
+            "reason": reason,
+            "starts_at": starts_at,
+        }
+        for public_id, status, reason, starts_at in rows
+    ]
 
 
 def end_holds(site: Site) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, Response, expect
@@ -38,7 +38,7 @@ def send(page: Page, name: str) -> Response:
 
 def times_of(page: Page, slug: str, *, days: int = 9) -> list[str]:
     """Booking addresses of a doctor's times on the first open day from ``days`` on."""
-    day = date.today() + timedelta(days=days)
+    day = datetime.now(UTC).date() + timedelta(days=days)
     page.goto(f"/doctors/{slug}/?date={day}")
     found = [link.get_attribute("href") or "" for link in page.locator("#times a.time").all()]
     assert found, f"no free time of {slug} on {day}"

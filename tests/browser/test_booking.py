@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,10 +31,10 @@ def is_free(page: Page, address: str) -> bool:
     slug = urlsplit(address).path.split("/")[2]
     service = re.search(r"service=(\w+)", address)
     assert service is not None
-    for day in {moment.date(), moment.astimezone().date()}:
+    for day in (moment.date(), moment.date() - timedelta(days=1)):  # west of Greenwich
         page.goto(f"/doctors/{slug}/?service={service[1]}&date={day}")
-        for link in page.locator("#times a.time").all():
-            if at_of(link.get_attribute("href") or "") == moment:
+        for offered in page.locator("#times a.time").all():
+            if at_of(offered.get_attribute("href") or "") == moment:
                 return True
     return False
 
