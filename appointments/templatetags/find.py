@@ -108,7 +108,7 @@ def checked_on(moment: datetime | None, zone: str) -> str:
 def phone_link(phone: str) -> str:
     """A number that a phone dials when it is touched."""
     dialed = "".join(sign for sign in phone if sign.isdigit() or sign == "+")
-    return format_html('<a class="govuk-link" href="tel:{}">{}</a>', dialed, phone)
+    return format_html('<a class="govuk-link find-link" href="tel:{}">{}</a>', dialed, phone)
 
 
 @register.simple_tag
