@@ -6,24 +6,31 @@ in care, and from the views of reception.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
+from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
 
 from accounts import people
 from accounts.audit import record
 from accounts.models import LinkCode, Patient, Role, User
 
+page_or_form = require_http_methods(["GET", "HEAD", "POST"])
 
+
+@page_or_form
 def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
     """The admin's sign-in page: the site's own, which counts failures and asks second factors.
 
@@ -42,11 +49,44 @@ def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -
     return HttpResponseRedirect(reverse("account_login") + "?" + urlencode({"next": target}))
 
 
+def change_password(
+    request: HttpRequest, extra_context: dict[str, Any] | None = None
+) -> HttpResponse:
+    """The site's own page, which counts wrong guesses, writes the audit row and mails the owner."""
+    return redirect("account_change_password")
+
+
+guarded = admin.site.admin_view
+
+
+def pages_and_forms(view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    """The admin takes any method it does not know for a GET; elsewhere on this site it is 405."""
+    checked: Callable[..., Any] = page_or_form(guarded(view, cacheable))
+    return checked
+
+
 admin.site.login = sign_in  # type: ignore[method-assign]
+admin.site.password_change = change_password  # type: ignore[method-assign]
+admin.site.admin_view = pages_and_forms  # type: ignore[method-assign,assignment]
 admin.site.unregister(Group)  # rights follow from roles, not from groups
+# An address typed in here would be confirmed by nobody, and its owner would never hear of it.
+admin.site.unregister(EmailAddress)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ListedFilters:
+    """Only what ``list_filter`` names can be filtered by.
+
+    Django lets an address filter by every field of the model, also by one that no page shows:
+    ``?password__startswith=`` and ``?reason__contains=`` would read them letter by letter.
+    """
+
+    list_filter: Any
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup.partition("__")[0] in self.list_filter
+
+
+class ReadOnlyAdmin(ListedFilters, admin.ModelAdmin):
     """Shows rows to the roles in ``seen_by`` and changes none."""
 
     seen_by: frozenset[Role] = frozenset({Role.ADMINISTRATOR})

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import people
 from accounts.forms import LinkChartForm, PersonForm, ProfileForm, TermsForm
@@ -33,6 +33,9 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 # --- allauth's pages with the status that a refused form has everywhere on this site ------------
 class RefusalStatus:
     """A form with errors answers 422, and 429 when what it hit was a limit."""
+
+    # Django's form views take a PUT for a POST.
+    http_method_names = ["get", "head", "post", "options"]
 
     def form_invalid(self, form: Form) -> HttpResponse:
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
@@ -105,8 +108,8 @@ def _account(request: HttpRequest) -> User:
     return cast(User, request.user)  # the views that ask are behind login_required
 
 
-@login_required
 @form_page
+@login_required
 def profile(request: HttpRequest) -> HttpResponse:
     user = _account(request)
     names = ["name", "phone", "time_zone", "language"]
@@ -121,8 +124,8 @@ def profile(request: HttpRequest) -> HttpResponse:
     )
 
 
+@require_safe
 @login_required
-@require_GET
 def people_list(request: HttpRequest) -> HttpResponse:
     user, now = _account(request), timezone.now()
     carers = Carer.objects.running(now).filter(user=user).select_related("patient")
@@ -136,8 +139,8 @@ def people_list(request: HttpRequest) -> HttpResponse:
     )
 
 
-@login_required
 @form_page
+@login_required
 def person_add(request: HttpRequest) -> HttpResponse:
     form = PersonForm(request.POST or None)
     back = _safe_next(request) or reverse("people")
@@ -156,8 +159,8 @@ def person_add(request: HttpRequest) -> HttpResponse:
     return _answer(request, "accounts/person_add.html", form, next=_safe_next(request))
 
 
-@login_required
 @form_page
+@login_required
 def person_end(request: HttpRequest, public_id: str) -> HttpResponse:
     user, now = _account(request), timezone.now()
     running = Carer.objects.running(now).filter(user=user).select_related("patient")
@@ -171,8 +174,8 @@ def person_end(request: HttpRequest, public_id: str) -> HttpResponse:
     return render(request, "accounts/person_end.html", {"person": carer.patient})
 
 
-@login_required
 @form_page
+@login_required
 def link_chart(request: HttpRequest) -> HttpResponse:
     form = LinkChartForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -199,8 +202,8 @@ def _safe_next(request: HttpRequest) -> str:
     return target if own else ""
 
 
-@login_required
 @form_page
+@login_required
 def terms_accept(request: HttpRequest) -> HttpResponse:
     """Asks for the terms that changed; whoever does not accept can still sign out or go on."""
     user = _account(request)
@@ -214,12 +217,12 @@ def terms_accept(request: HttpRequest) -> HttpResponse:
     return _answer(request, "accounts/terms_accept.html", form, next=target)
 
 
-@require_GET
+@require_safe
 def privacy(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/privacy.html", {"terms_date": _terms_date()})
 
 
-@require_GET
+@require_safe
 def terms(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/terms.html", {"terms_date": _terms_date()})
 

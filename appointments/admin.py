@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin import ListedFilters
 from accounts.models import Role
 from appointments.models import Appointment
 from appointments.zones import date_words, time_words, zone_short
@@ -17,7 +18,7 @@ SEE_ALL = {Role.RECEPTION, Role.ADMINISTRATOR}
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(admin.ModelAdmin):
+class AppointmentAdmin(ListedFilters, admin.ModelAdmin):
     """Who sees what when, without whose visit it is and why: that is what records are for.
 
     Reception and administrators see all visits, a doctor the own ones, others none.

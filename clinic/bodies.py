@@ -4,18 +4,29 @@ Django compares only the declared Content-Length with its limit: over ASGI it fi
 of any length to disk, and over WSGI it takes a chunked body, which declares no length, for an
 empty one. Here a body is counted while it arrives. A chunked one within the limit works like any
 other; a longer one is marked, and the middleware `BodyLimit` answers 413.
+
+Texts are UTF-8. Django decodes addresses and forms by whichever codec the Content-Type's charset
+names, also by ``zlib``, ``idna`` and ``unicode_escape``, and does so before any middleware could
+catch the error. So the parameter is taken away here, and one that names another charset is marked
+for 400.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from io import BytesIO
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.http import parse_header_parameters
 
 MARK = "clinic.body_too_large"
+FOREIGN = "clinic.foreign_charset"
+
+# Also as RFC 2231 writes it (charset*=), which Django understands.
+_CHARSET = re.compile(r""";\s*charset\s*\*?\s*=\s*("[^"]*"|[^;]*)""", re.IGNORECASE)
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -28,9 +39,24 @@ def declared_length(text: str | None) -> int:
         return 0
 
 
+def plain_type(content_type: str) -> tuple[str, bool]:
+    """A Content-Type without its charset, and whether that named anything but UTF-8."""
+    named = [found.strip(" \t\"'").lower() for found in _CHARSET.findall(content_type)]
+    plain = _CHARSET.sub("", content_type)
+    try:
+        left = "charset" in parse_header_parameters(plain)[1]
+    except ValueError:  # longer than Django reads
+        left = True
+    if left:
+        return "", True
+    return plain, any(name not in {"utf-8", "utf8"} for name in named)
+
+
 def limited_wsgi(app: WsgiApp) -> WsgiApp:
     def limited(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         limit: int = settings.MAX_BODY_BYTES
+        if environ.get("CONTENT_TYPE"):
+            environ["CONTENT_TYPE"], environ[FOREIGN] = plain_type(environ["CONTENT_TYPE"])
         if declared_length(environ.get("CONTENT_LENGTH")) > limit:
             environ[MARK] = True
         elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
@@ -48,6 +74,14 @@ def limited_asgi(app: AsgiApp) -> AsgiApp:
     async def limited(scope: Any, receive: Any, send: Any) -> None:
         limit: int = settings.MAX_BODY_BYTES
         seen = 0
+        headers = []
+        for name, value in scope["headers"]:
+            if name.lower() == b"content-type":
+                text, foreign = plain_type(value.decode("latin-1"))
+                value = text.encode("latin-1")
+                scope[FOREIGN] = scope.get(FOREIGN) or foreign
+            headers.append((name, value))
+        scope["headers"] = headers
 
         async def counted() -> Any:
             nonlocal seen
@@ -72,3 +106,9 @@ def too_large(request: HttpRequest) -> bool:
         or scope.get(MARK)
         or declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES
     )
+
+
+def in_foreign_charset(request: HttpRequest) -> bool:
+    """Whether the request names another charset than UTF-8."""
+    scope = getattr(request, "scope", None) or {}
+    return bool(request.META.get(FOREIGN) or scope.get(FOREIGN))

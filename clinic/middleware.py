@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_structlog.middlewares import RequestMiddleware
 
 from clinic import health, views
-from clinic.bodies import too_large
+from clinic.bodies import in_foreign_charset, too_large
 from clinic.logs import frames_of, route_of, type_name
 from clinic.outage import is_outage
 
@@ -109,7 +109,8 @@ class Probes:
 
 
 class BodyLimit:
-    """413 for a body over MAX_BODY_BYTES, before anything reads it."""
+    """413 for a body over MAX_BODY_BYTES and 400 for texts that are not UTF-8, before anything
+    reads them."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -117,6 +118,8 @@ class BodyLimit:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if too_large(request):
             return views.too_large(request)
+        if in_foreign_charset(request):
+            return views.bad_request(request)
         return self.get_response(request)
 
 

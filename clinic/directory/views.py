@@ -73,8 +73,8 @@ class DoctorSignupView(AccountSignupView):
     template_name = "directory/doctor_signup.html"
 
 
-@login_required
 @require_safe
+@login_required
 def my_sign_up(request: HttpRequest) -> HttpResponse:
     """Where a doctor's sign-up stands, and what happens next."""
     doctor = get_object_or_404(

@@ -53,6 +53,9 @@ def title_of(answer: Any) -> str:
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_visitor_is_asked_to_sign_in(name: str, method: str) -> None:
     answer = getattr(Client(), method)(reverse(name))
+    if (name, method) == ("people", "post"):
+        assert answer.status_code == 405  # a list, which takes no form
+        return
     assert answer.status_code == 302
     assert answer.headers["Location"] == f"/accounts/login/?next={reverse(name)}"
 
