@@ -1,0 +1,1 @@
+"""Many writers at once, in real processes, on real databases; each proof with its control."""
