@@ -51,6 +51,7 @@ def doctors(request: HttpRequest) -> HttpResponse:
             {"item": item, "zone": "" if shared_zone else zone_of(item)} for item in results.found
         ],
         "visits": Visit.choices,
+        "specialties": [(subject.slug, subject.name) for subject in results.specialties],
         "languages": sorted(SPOKEN_LANGUAGES, key=lambda choice: str(choice[1])),
         "distances": DISTANCES,
         "first_page": address_of(replace(criteria, page=1)),
