@@ -6,7 +6,7 @@ as sample data (`is_sample`) or belongs to an account under example.org.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any
@@ -19,8 +19,7 @@ from django.db import transaction
 from django.db.models import Max, Model
 
 from accounts.models import Carer, Patient, Role, User
-from appointments.care import AFTER_VISIT
-from appointments.models import Appointment, CareRelation, DoctorHold, PatientHold, Status
+from appointments.models import Appointment
 from appointments.sampling.codes import code, random_id
 from appointments.sampling.plan import (
     DoctorPlan,
@@ -30,10 +29,9 @@ from appointments.sampling.plan import (
     hospital_plans,
     patient_plans,
 )
-from appointments.sampling.rows import insert_rows
 from appointments.sampling.sizes import ZONE, Sizes, past_days, sample_today
-from appointments.sampling.visits import Diary, VisitPlan, plan_visits
-from appointments.slots import grain_at, grain_end
+from appointments.sampling.visit_rows import VisitWriter
+from appointments.sampling.visits import Diary, plan_visits
 from appointments.upkeep import KEEP_HOLDS
 from clinic.directory.holidays import public_holidays
 from clinic.directory.models import (
@@ -347,7 +345,6 @@ class _Store:
         hospitals: list[HospitalPlan],
         patients: list[PatientPlan],
     ) -> None:
-        count = self._sizes.appointments
         diary = Diary(
             doctors=doctors,
             hospitals=hospitals,
@@ -359,110 +356,31 @@ class _Store:
             ),
             rng=Random(f"{self._sizes.seed}:visits:{self._today}"),  # noqa: S311
         )
-        booked_by = [
+        plans = plan_visits(
+            diary,
+            count=self._sizes.appointments,
+            doctors=self._sizes.doctors,
+            accounts=self._sizes.patients,
+            today=self._today,
+        )
+        accounts = [
             self._accounts[number if plan.carer is None else plan.carer].pk
             for number, plan in enumerate(patients)
         ]
-        care: list[tuple[Any, ...]] = []
-        doctor_holds: list[tuple[int, int, int]] = []
-        patient_holds: list[tuple[int, int, int]] = []
-
-        def flush(done: int) -> None:
-            """After the visits, what refers to them."""
-            insert_rows(CareRelation, CARE_FIELDS, care)
-            hold_fields = ("doctor", "grain", "appointment")
-            insert_rows(DoctorHold, hold_fields, doctor_holds)
-            insert_rows(PatientHold, ("patient", "grain", "appointment"), patient_holds)
-            for written in (care, doctor_holds, patient_holds):
-                written.clear()
-            self._report("Visits", done, count)
-
-        def rows() -> Iterator[tuple[Any, ...]]:
-            number = _next_id(Appointment)
-            plans = plan_visits(
-                diary,
-                count=count,
-                doctors=self._sizes.doctors,
-                accounts=self._sizes.patients,
-                today=self._today,
-            )
-            for plan in plans:
-                yield self._visit(
-                    number, plan, doctors, booked_by, care, doctor_holds, patient_holds
-                )
-                number += 1
-
-        insert_rows(Appointment, VISIT_FIELDS, rows(), after_each=flush)
-
-    def _visit(
-        self,
-        number: int,
-        plan: VisitPlan,
-        doctors: list[DoctorPlan],
-        booked_by: list[int],
-        care: list[tuple[Any, ...]],
-        doctor_holds: list[tuple[int, int, int]],
-        patient_holds: list[tuple[int, int, int]],
-    ) -> tuple[Any, ...]:
-        service = doctors[plan.doctor].services[plan.service]
-        offer = service.offer
-        doctor, patient = self._doctors[plan.doctor].pk, self._charts[plan.patient].pk
-        ends_at = plan.starts_at + timedelta(minutes=offer.minutes)
-        occupied_until = ends_at + timedelta(minutes=offer.buffer)
-        account = booked_by[plan.patient]
-        by = self._reception.pk if number % 7 == 3 else account
-        care.append(
-            (
-                doctor,
-                patient,
-                CareRelation.Why.VISIT.value,
-                number,
-                plan.created_at,
-                plan.cancelled_at or ends_at + AFTER_VISIT,
-            )
+        writer = VisitWriter(
+            doctors=doctors,
+            doctor_ids=[doctor.pk for doctor in self._doctors],
+            hospital_ids=[hospital.pk for hospital in self._hospitals],
+            service_ids=self._service_ids,
+            patient_ids=[chart.pk for chart in self._charts],
+            accounts=accounts,
+            reception=self._reception.pk,
+            holds_since=self._midnight - KEEP_HOLDS,
+            seed=self._sizes.seed,
+            rng=self._rng,
         )
-        if plan.cancelled_at is None and occupied_until > self._midnight - KEEP_HOLDS:
-            start = grain_at(plan.starts_at)
-            for grain in range(start, grain_end(occupied_until)):
-                doctor_holds.append((doctor, grain, number))
-            for grain in range(start, grain_end(ends_at)):
-                patient_holds.append((patient, grain, number))
-        late = plan.cancelled_at is not None and plan.cancelled_at > plan.starts_at - timedelta(
-            hours=doctors[plan.doctor].cancel_hours
+        writer.write(
+            plans,
+            first_id=_next_id(Appointment),
+            report=lambda done: self._report("Visits", done, self._sizes.appointments),
         )
-        return (
-            number,
-            random_id(self._rng, plan.created_at),
-            code(number, 8, self._sizes.seed),
-            doctor,
-            self._hospitals[service.hospital].pk,
-            patient,
-            by,
-            self._service_ids[plan.doctor][plan.service],
-            offer.name,
-            offer.minutes,
-            offer.buffer,
-            offer.price,
-            offer.visit,
-            offer.bring,
-            plan.starts_at,
-            ends_at,
-            occupied_until,
-            Status(plan.status).value,
-            plan.reason,
-            1 if plan.cancelled_at else 0,
-            plan.created_at,
-            plan.cancelled_at,
-            account if plan.cancelled_at else None,
-            late,
-            "",
-        )
-
-
-CARE_FIELDS = ("doctor", "patient", "why", "appointment", "since", "until")
-VISIT_FIELDS = (
-    "id", "public_id", "reference", "doctor", "hospital", "patient", "booked_by", "service",
-    "service_name", "minutes", "buffer_minutes", "price_cents", "visit", "bring", "starts_at",
-    "ends_at", "occupied_until", "status", "reason", "calendar_sequence", "created_at",
-    "cancelled_at", "cancelled_by", "cancelled_late", "cancel_reason",
-)  # fmt: skip
