@@ -94,7 +94,11 @@ def akin(one: str, other: str) -> bool:
 def means(typed: Spellings, word: str) -> bool:
     """Whether what was typed is a form of ``word`` or the beginning of it."""
     return any(
-        akin(spelling, word) or (len(spelling) >= PREFIX_LETTERS and word.startswith(spelling))
+        # Forms of a word begin alike; most pairs are told apart by that without a look further.
+        spelling[0] == word[0]
+        and (
+            akin(spelling, word) or (len(spelling) >= PREFIX_LETTERS and word.startswith(spelling))
+        )
         for spelling in typed
     )
 
