@@ -21,8 +21,12 @@ def public_services() -> QuerySet[Service]:
 def find_hospitals(
     *, words: str = "", emergency_care: bool = False, with_doctors: bool = False
 ) -> HospitalQuerySet:
-    """Listed hospitals whose name, town, state and ZIP code hold all ``words``, by town."""
-    found = Hospital.objects.listed()
+    """Listed hospitals whose name, town, state and ZIP code hold all ``words``.
+
+    Those with doctors to book (``has_doctors``) come first, then by state and town.
+    """
+    bookable = Exists(public_services().filter(hospital=OuterRef("pk")))
+    found = Hospital.objects.listed().annotate(has_doctors=bookable)
     folded = fold(words[:LONGEST_QUERY])
     rest, state = split_state(folded)
     by_words = Q(*(Q(search_text__contains=word) for word in rest.split()))
@@ -34,8 +38,8 @@ def find_hospitals(
     if emergency_care:
         found = found.filter(emergency_care=True)
     if with_doctors:
-        found = found.filter(Exists(public_services().filter(hospital=OuterRef("pk"))))
-    return found.order_by("state", "city", "name", "pk")
+        found = found.filter(has_doctors=True)
+    return found.order_by("-has_doctors", "state", "city", "name", "pk")
 
 
 def doctors_at(hospital: Hospital) -> QuerySet[Doctor]:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import NameField
 from accounts.forms import AccountSignupForm
 from accounts.models import Role, User
 from clinic.directory.models import Specialty
@@ -20,6 +21,7 @@ class DoctorSignupForm(AccountSignupForm):
 
     role = Role.DOCTOR
 
+    name = NameField(help_text=_("As patients know you, without “Dr.”"))
     credentials = forms.CharField(
         label=_("Degree"),
         max_length=40,

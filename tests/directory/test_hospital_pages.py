@@ -69,6 +69,8 @@ def test_filters_for_emergency_care_and_for_bookable_doctors(places: list[Hospit
     make_doctor(hospital=places[0])
     make_doctor("Waiting Doctor", hospital=places[2], approved=False)
     assert shown(doctors="1") == ["St. Mary&#x27;s Clinic"]
+    # Where somebody can be booked comes first, whatever the state.
+    assert shown()[:2] == ["St. Mary&#x27;s Clinic", "Prairie Clinic"]
 
 
 def test_an_empty_result_says_what_to_do(places: list[Hospital]) -> None:

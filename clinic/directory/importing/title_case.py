@@ -28,6 +28,8 @@ _SPECIAL = {
     "lasalle": "LaSalle",
     "leconte": "LeConte",
     "macneal": "MacNeal",
+    "mainehealth": "MaineHealth",
+    "unitypoint": "UnityPoint",
     "uofl": "UofL",
 }
 _WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ0-9]+(?:['’][A-Za-zÀ-ÖØ-öø-ÿ]+)*['’]?")
