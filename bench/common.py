@@ -157,6 +157,23 @@ def _commit() -> str:
 # --- Serving --------------------------------------------------------------------------------
 
 
+def production_environment(database_url: str) -> dict[str, str]:
+    """The environment of production mode over plain HTTP, on this database."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "clinic.settings",
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "a-key-for-benchmarks-only-that-is-long-enough-to-be-accepted",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
+        "ALLOW_HTTP": "1",
+        "STAFF_MFA_REQUIRED": "0",
+        "TRUSTED_PROXY_COUNT": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    environment.pop("DEBUG", None)
+    return environment
+
+
 class Stack:
     """MariaDB, Redis and gunicorn as in production over plain HTTP; see ``stack``."""
 
@@ -169,20 +186,11 @@ class Stack:
         self._gunicorn: subprocess.Popen[bytes] | None = None
         self._log = database.folder / "gunicorn.log"
         self.environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "clinic.settings",
-            "DATABASE_URL": database.url,
+            **production_environment(database.url),
             "REDIS_URL": redis.url,
-            "SECRET_KEY": "a-key-for-benchmarks-only-that-is-long-enough-to-be-accepted",
-            "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
-            "ALLOW_HTTP": "1",
-            "STAFF_MFA_REQUIRED": "0",
-            "TRUSTED_PROXY_COUNT": "0",
-            "LOG_LEVEL": "WARNING",
             "PUBLIC_URL": self.url,
             **settings,
         }
-        self.environment.pop("DEBUG", None)
 
     def manage(self, *arguments: str) -> None:
         """Runs a management command and shows what it prints, such as its progress."""
@@ -257,22 +265,19 @@ class Stack:
 @contextmanager
 def stack(
     *,
+    database: MariaDB | None = None,
     sample: Sequence[str] = (),
     workers: int = 2,
-    database_options: Sequence[str] = (),
+    settings_module: str = "clinic.settings",
     **settings: str,
 ) -> Iterator[Stack]:
     """A running stack with tables and, when ``sample`` names options, sample data.
 
-    ``database_options`` are further options of mariadbd, such as a larger buffer pool.
+    ``database``: a server of the caller's, such as a copy of kept data (see bench/data.py).
     """
-
-    class BenchDatabase(MariaDB):
-        def command(self) -> list[str]:
-            return [*super().command(), *database_options]
-
-    with BenchDatabase() as database, Redis() as redis:
-        running = Stack(database, redis, workers=workers, settings=settings)
+    with (database or MariaDB()) as server, Redis() as redis:
+        settings = {"DJANGO_SETTINGS_MODULE": settings_module, **settings}
+        running = Stack(server, redis, workers=workers, settings=settings)
         running.manage("collectstatic", "--noinput", "--verbosity", "0")
         running.manage("migrate", "--no-input", "--verbosity", "0")
         if sample:
