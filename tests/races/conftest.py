@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
 from tests.races.writers import Writers
 from tests.servers import MariaDB
@@ -49,9 +50,13 @@ def on_repeatable(race_server: MariaDB) -> Iterator[Writers]:
         yield writers
 
 
+# In the second part of `make test` the races on SQLite have been run already.
+EMBEDDED = ["on_sqlite"] if "sqlite" in settings.DATABASES["default"]["ENGINE"] else []
+
+
 @pytest.fixture(
     params=[
-        "on_sqlite",
+        *EMBEDDED,
         pytest.param("on_committed", marks=pytest.mark.server),
         pytest.param("on_repeatable", marks=pytest.mark.server),
     ]
