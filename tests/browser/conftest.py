@@ -6,7 +6,8 @@
   violation, a script error or an answer of 500 and above anywhere in it fails the test at its end.
 * ``page``: one at 1366 px with JavaScript. ``any_page``: the same test at 390 and 1366 px, each
   with JavaScript on and off.
-* ``axe(page)``: fails on any violation of WCAG 2.2 A and AA that axe-core can find.
+* ``axe(page)``: fails on any violation of WCAG 2.2 A and AA that axe-core can find; with
+  ``only="color-contrast"`` it asks that one rule.
 * ``shot(page, "name")``: a picture in var/screenshots; failed tests leave theirs by themselves.
 """
 
@@ -170,10 +171,9 @@ def shot() -> Callable[[Page, str], Path]:
     return _picture
 
 
-def _axe(page: Page) -> None:
-    found: dict[str, Any] = (
-        Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_TAGS}}).response
-    )
+def _axe(page: Page, *, only: str = "") -> None:
+    wanted = {"type": "rule", "values": [only]} if only else {"type": "tag", "values": AXE_TAGS}
+    found: dict[str, Any] = Axe().run(page, options={"runOnly": wanted}).response
     lines = [
         f"{violation['id']} ({violation['impact']}): {violation['help']}\n    "
         + "\n    ".join(node["html"][:200] for node in violation["nodes"][:5])
@@ -184,7 +184,12 @@ def _axe(page: Page) -> None:
     assert not lines, f"{len(lines)} violations on {page.url}:\n" + "\n".join(lines)
 
 
+class RunAxe(Protocol):
+    def __call__(self, page: Page, *, only: str = "") -> None: ...
+
+
 @pytest.fixture
-def axe() -> Callable[[Page], None]:
-    """Fails on any violation. The page needs JavaScript; axe itself runs past the page's CSP."""
+def axe() -> RunAxe:
+    """Fails on any violation, or on one of ``only`` that rule. The page needs JavaScript; axe
+    itself runs past the page's CSP."""
     return _axe

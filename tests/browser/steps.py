@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -83,3 +84,8 @@ def mailed_code(site: Site, email: str) -> str:
     found = CODE.findall(text)
     assert len(found) == 1, text
     return str(found[0])
+
+
+def dashed(identifier: str) -> str:
+    """A public id as addresses have it, from how SQLite stores it."""
+    return str(uuid.UUID(identifier))

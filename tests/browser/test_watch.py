@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, RunAxe
 from tests.browser.watch import Watch, settle
 
 HEAD = "<!doctype html><html lang='en'><head><title>Page</title></head><body><main><h1>Page</h1>"
@@ -49,7 +49,7 @@ def pages() -> Iterator[str]:
 
 
 def test_a_page_without_fault_raises_nothing(
-    page: Page, pages: str, watch: Watch, axe: Callable[[Page], None]
+    page: Page, pages: str, watch: Watch, axe: RunAxe
 ) -> None:
     page.goto(f"{pages}/good")
     axe(page)
@@ -91,7 +91,7 @@ def test_a_server_error_is_found(page: Page, pages: str, watch: Watch) -> None:
 
 
 def test_axe_finds_a_picture_without_a_text(
-    page: Page, pages: str, watch: Watch, axe: Callable[[Page], None]
+    page: Page, pages: str, watch: Watch, axe: RunAxe
 ) -> None:
     page.goto(f"{pages}/no-alternative")
     with pytest.raises(AssertionError, match="image-alt"):
