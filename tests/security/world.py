@@ -1,0 +1,81 @@
+"""One clinic with everybody in it, whose rows can be compared before and after a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.test import Client
+
+from accounts.models import AuditEvent, Patient, Role, User
+from appointments import feeds
+from appointments.models import Appointment, CalendarFeed
+from tests.appointments.desk import AT, NOW, Desk, book, open_desk
+from tests.cast import make_account, signed_in
+
+ROLES = ["anonymous", "alice", "bob", "charlie", "doctor", "other", "reception", "administrator"]
+LATER = AT + timedelta(days=9, hours=1)
+
+
+@dataclass
+class World:
+    """Alice's visit at a doctor's desk; Bob cares for Alice, nobody else here has a part in it
+    but the doctor. Both doctors may open the admin."""
+
+    desk: Desk
+    other_desk: Desk
+    visit: Appointment
+    feed: CalendarFeed
+    users: dict[str, User]
+
+    def client(self, role: str, **options: Any) -> Client:
+        user = self.users.get(role)
+        return signed_in(user, **options) if user else Client(**options)
+
+
+def make_world(
+    *, alice: User, bob: User, charlie: User, reception: User, administrator: User
+) -> World:
+    desk, other_desk = open_desk(), open_desk(name="Ben Ito")
+    users = {
+        "alice": alice,
+        "bob": bob,
+        "charlie": charlie,
+        "reception": reception,
+        "administrator": administrator,
+    }
+    for role, which in [("doctor", desk), ("other", other_desk)]:
+        users[role] = make_account(f"{role}@example.org", role=Role.DOCTOR, is_staff=True)
+        which.doctor.user = users[role]
+        which.doctor.save()
+    visit = book(signed_in(alice), desk)
+    feed = feeds.make_address(user=alice, now=NOW)
+    return World(desk, other_desk, visit, feed, users)
+
+
+CHAIN = {"audit_head", "audit_count"}
+
+
+def rows(*, trail: bool = True) -> dict[str, list[Any]]:
+    """Every row of every table. Without ``trail``, what the audit trail adds is left out."""
+    found: dict[str, list[Any]] = {}
+    for model in apps.get_models(include_auto_created=True):
+        if not model._meta.managed or (model is AuditEvent and not trail):
+            continue
+        names = [field.attname for field in model._meta.concrete_fields]
+        if model is Patient and not trail:
+            names = [name for name in names if name not in CHAIN]
+        found[model._meta.label] = sorted(map(repr, model._base_manager.values_list(*names)))
+    return found
+
+
+def difference(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> dict[str, Any]:
+    """What was added and what is gone, by table."""
+    return {
+        label: {"added": sorted(set(after[label]) - set(before[label])),
+                "gone": sorted(set(before[label]) - set(after[label]))}
+        for label in before
+        if before[label] != after[label]
+    }  # fmt: skip
