@@ -22,7 +22,7 @@ from accounts.audit import record
 from accounts.models import User
 from accounts.signup import terms_are_current
 from clinic.jobs.outbox import enqueue_mail
-from clinic.net import client_address
+from clinic.net import counted_address
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        address = client_address(request)
+        address = counted_address(request)
         if not address:
             raise PermissionDenied("the client's address is not known")
         return address

@@ -56,7 +56,7 @@ def hold(
             and previous.service_id == service.pk
             and previous.starts_at == starts_at
         )
-        _refuse_crowd(address, token, now)
+        _refuse_crowd(address, service.doctor_id, token, now)
         kept = previous or SlotHold(token=new_token(), created_at=now, extensions=0)
         if same and kept.held_until > now:
             if kept.extensions >= settings.HOLD_EXTENSIONS:
@@ -102,12 +102,16 @@ def hold(
         raise
 
 
-def _refuse_crowd(address: str | None, token: str, now: datetime) -> None:
+def _refuse_crowd(address: str | None, doctor: int, token: str, now: datetime) -> None:
     # Counted without a lock of its own: this limits a nuisance, and one hold more does no harm.
     if address is None:
         return
     kept = SlotHold.objects.filter(address=address, held_until__gt=now).exclude(token=token)
-    if kept.count() >= settings.HOLDS_PER_ADDRESS:
+    of_doctors = list(kept.values_list("doctor_id", flat=True))
+    if (
+        len(of_doctors) >= settings.HOLDS_PER_ADDRESS
+        or of_doctors.count(doctor) >= settings.HOLDS_PER_ADDRESS_AND_DOCTOR
+    ):
         raise TooManyHolds
 
 

@@ -30,7 +30,7 @@ from appointments.models import Appointment, SlotHold
 from appointments.refusals import PatientBusy, Refusal, SecondVisit
 from appointments.visit_words import clock_words, when_words
 from clinic.directory.models import Doctor, Service
-from clinic.net import client_address
+from clinic.net import counted_address
 
 HOLD_SESSION_KEY = "slot_hold"
 
@@ -118,7 +118,7 @@ def _keep(request: HttpRequest, page: Page) -> HttpResponse:
         token=_token(request),
         reason=page.form.cleaned_data["reason"],
         patient_choice=page.form.cleaned_data.get("patient", ""),
-        address=client_address(request),
+        address=counted_address(request),
         now=page.now,
     )
     request.session[HOLD_SESSION_KEY] = kept.token

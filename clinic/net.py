@@ -8,7 +8,7 @@ Forwarded and spellings with underscores are not read at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -63,3 +63,15 @@ def client_address(source: HttpRequest | Mapping[str, Any]) -> str | None:
             if name.lower() == b"x-forwarded-for"
         )
     return behind_proxies(peer, forwarded_for, settings.TRUSTED_PROXY_COUNT)
+
+
+# What a provider gives one household or server. Its owner can take a new address per request.
+IPV6_NETWORK_BITS = 64
+
+
+def counted_address(source: HttpRequest | Mapping[str, Any]) -> str | None:
+    """The address that limits count by: an IPv4 address, or the network of an IPv6 one."""
+    address = client_address(source)
+    if address is None or ":" not in address:
+        return address
+    return str(ip_network(f"{address}/{IPV6_NETWORK_BITS}", strict=False).network_address)

@@ -226,6 +226,7 @@ TASK_LEASE_SECONDS = env.number("TASK_LEASE_SECONDS", 600, least=1)
 HOLD_SECONDS = 600
 HOLD_EXTENSIONS = 12
 HOLDS_PER_ADDRESS = env.number("HOLDS_PER_ADDRESS", 30, least=1)
+HOLDS_PER_ADDRESS_AND_DOCTOR = 5  # or one visitor could keep a whole day of a small practice
 OPEN_BOOKINGS_PER_PATIENT = env.number("OPEN_BOOKINGS_PER_PATIENT", 10, least=1)
 LINK_CODE_ATTEMPTS = 5  # wrong one-time codes per account in 15 minutes
 
