@@ -124,8 +124,8 @@ class Facts:
             self.earliest_hold_end[doctor] = min(earliest, held_until)
 
     def hours_on(self, service: Service, day: date) -> list[tuple[int, int]]:
-        if day in self._closed.get(service.hospital_id, ()):
-            return []
+        if not service.hospital.time_zone or day in self._closed.get(service.hospital_id, ()):
+            return []  # without a zone no wall clock means anything
         rows = self._hours.get((service.doctor_id, service.hospital_id), ())
         return [(row.opens, row.closes) for row in rows if row.on(day)]
 

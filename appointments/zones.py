@@ -29,12 +29,13 @@ _ZONE_WORDS = {
 
 @lru_cache(maxsize=600)
 def zone_info(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+    """The zone of an IANA name; of a hospital whose zone nobody has set yet, UTC."""
+    return ZoneInfo(name or "UTC")
 
 
 def local(moment: datetime, zone: str) -> datetime:
     """``moment`` on the clock of ``zone`` (an IANA name; empty: UTC)."""
-    return moment.astimezone(zone_info(zone or "UTC"))
+    return moment.astimezone(zone_info(zone))
 
 
 def zone_words(moment: datetime, zone: str) -> str:
