@@ -1,0 +1,217 @@
+"""SECURITY 27: what people type never runs, wherever it is shown.
+
+The doctors, patients and visits of this site have names, notes and reasons made to run scripts. A
+script that ran would set ``window.ran`` or open a dialog; markup that merely got in would break
+the CSP, which fails the test too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import OpenPage
+from tests.browser.people import People
+from tests.browser.watch import Watch, settle
+from tests.site import Site
+
+CORPUS = [
+    "<script>window.ran=1;alert(1)</script>",
+    '"><script>window.ran=1</script>',
+    "'><img src=x onerror=window.ran=1>",
+    '" onmouseover="window.ran=1" autofocus onfocus="window.ran=1" x="',
+    "<svg/onload=window.ran=1>",
+    "</title><script>window.ran=1</script>",
+    "</script><script>window.ran=1</script>",
+    "</textarea><script>window.ran=1</script>",
+    "<iframe srcdoc='<script>top.ran=1</script>'>",
+    "<body style='background:url(javascript:window.ran=1)'>",
+    "<a href=javascript:window.ran=1>click</a>",
+    "{{ 7|add:7 }}{% debug %}${window.ran=1}",
+    "&lt;script&gt;window.ran=1&lt;/script&gt;",
+    "<<script>window.ran=1//<</script>",
+    "<details open ontoggle=window.ran=1>",
+    "<math><mtext><style><img src=x onerror=window.ran=1></style>",
+    "jaVasCript:/*-/*`/*\\`/*'/*\"/**/(/* */oNcliCk=window.ran=1 )//</stYle/</titLe/--!>\\x3csVg/>",
+    "<p hx-get='/' hx-trigger='load' hx-on:click='window.ran=1'>",
+]
+EMAIL = "patient1@example.org"
+
+# One text per doctor, patient and visit; what is short in the database is cut to fit.
+_PLANT = """
+import json
+from accounts.models import Patient, User
+from appointments.models import Appointment
+from clinic.directory.models import Doctor, Hospital, Service, Specialty
+
+corpus = json.loads({corpus!r})
+turn = iter(range(10**6))
+def fill(row, *names):
+    for name in names:
+        limit = row._meta.get_field(name).max_length or 500
+        setattr(row, name, corpus[next(turn) % len(corpus)][:limit])
+    row.save(update_fields=names)
+for model, names in (
+    (Doctor, ("name", "credentials", "about", "verified_what", "search_text")),
+    (Hospital, ("name", "address", "city", "phone", "kind")),
+    (Service, ("name", "bring")),
+    (Patient, ("name", "phone")),
+    (User, ("name", "phone")),
+    (Appointment, ("reason", "cancel_reason", "service_name", "bring")),
+):
+    for row in model.objects.order_by("pk"):
+        fill(row, *names)
+for number, row in enumerate(Specialty.objects.order_by("pk")):
+    row.name = f"{{number}} " + corpus[number % len(corpus)][:70]
+    row.everyday_words = "back pain\\n" + corpus[(number + 1) % len(corpus)]
+    row.save()
+print(json.dumps({{
+    "doctors": list(Doctor.objects.public().values_list("slug", flat=True)),
+    "hospitals": list(Hospital.objects.values_list("slug", flat=True)),
+    "visits": [str(pk) for pk in Appointment.objects.filter(booked_by__email={email!r})
+               .values_list("public_id", flat=True)],
+    "names": list(Doctor.objects.public().values_list("name", flat=True)),
+}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Site]:
+    """A site of its own, so that its names are on nobody else's pages."""
+    few = ("--doctors", "18", "--patients", "18", "--appointments", "72", "--seed", "1")
+    with Site(worker=False, sample=few) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def planted(hostile: Site) -> dict[str, list[str]]:
+    printed = hostile.shell(_PLANT.format(corpus=json.dumps(CORPUS), email=EMAIL))
+    found: dict[str, list[str]] = json.loads(printed.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def hostile_people(hostile: Site, planted: dict[str, list[str]]) -> People:
+    return People.of(hostile, count=1)
+
+
+class Guarded:
+    """A page that remembers whether anything ran on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.dialogs: list[str] = []
+        page.on("dialog", self._opened)
+
+    def _opened(self, dialog: object) -> None:
+        self.dialogs.append(str(dialog))
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+    def open(self, address: str, *, status: int = 200) -> None:
+        answer = self.page.goto(address)
+        assert answer is not None and answer.status == status, f"{address}: {answer}"
+        self.check()
+
+    def check(self) -> None:
+        settle(self.page)
+        assert self.page.evaluate("window.ran") is None, self.page.url
+        assert self.page.frames == [self.page.main_frame], self.page.url
+        assert self.dialogs == []
+
+
+def test_s27_the_corpus_runs_where_it_is_not_escaped(page: Page, watch: Watch) -> None:
+    """The control: with escaping gone, the guards above see it."""
+    guarded = Guarded(page)
+    unescaped = iter(CORPUS)
+    page.route("**/bare/", lambda route: route.fulfill(
+        body=f"<!doctype html><title>x</title><p>{next(unescaped)}", content_type="text/html"
+    ))  # fmt: skip
+    ran = 0
+    for _ in CORPUS:
+        page.goto("/bare/")
+        settle(page)
+        ran += page.evaluate("window.ran") is not None
+    assert ran >= 10
+    assert guarded.dialogs
+    watch.clear()
+
+
+def test_s27_names_and_notes_do_not_run_on_public_pages(
+    open_page: OpenPage, hostile: Site, planted: dict[str, list[str]]
+) -> None:
+    guarded = Guarded(open_page(of=hostile))
+    for address in ("/", "/doctors/", "/doctors/?q=back+pain", "/hospitals/"):
+        guarded.open(address)
+    shown = guarded.page.content()
+    assert "window.ran" in shown, "the corpus is not on the page, so nothing was tried"
+    guarded.open("/doctors/")
+    for name in guarded.page.locator(".doctor-card__name").all_inner_texts():
+        assert name.removeprefix("Dr. ") in {" ".join(text.split()) for text in planted["names"]}
+    for slug in planted["doctors"]:
+        guarded.open(f"/doctors/{slug}/")
+    for slug in planted["hospitals"]:
+        guarded.open(f"/hospitals/{slug}/")
+
+
+def test_s27_what_is_typed_into_an_address_does_not_run(open_page: OpenPage, hostile: Site) -> None:
+    page = open_page(of=hostile)
+    guarded = Guarded(page)
+    for text in CORPUS:
+        page.goto("/")
+        page.get_by_label("Doctor, specialty or condition").fill(text)
+        page.get_by_label("Town or ZIP code").fill(text)
+        page.get_by_role("main").get_by_role("button", name="Search").click()
+        page.wait_for_load_state()
+        guarded.check()
+        assert page.locator("#search-q").input_value() == text.strip()[:100]
+
+
+def test_s27_names_and_reasons_do_not_run_on_a_patients_pages(
+    open_page: OpenPage, hostile: Site, planted: dict[str, list[str]], hostile_people: People
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known[EMAIL])
+    guarded = Guarded(page)
+    assert planted["visits"]
+    for address in ("/appointments/", "/accounts/people/", "/accounts/profile/"):
+        guarded.open(address)
+    for visit in planted["visits"]:
+        guarded.open(f"/appointments/{visit}/")
+        for path in ("move/", "cancel/"):
+            page.goto(f"/appointments/{visit}/{path}")
+            guarded.check()
+    page.goto("/doctors/")
+    page.locator("a.time").first.click()
+    page.get_by_label("Reason for visit").fill("\n".join(CORPUS)[:500])
+    guarded.check()
+    page.locator("button[value=hold]").first.click()
+    page.wait_for_load_state()
+    guarded.check()
+
+
+def test_s27_names_and_reasons_do_not_run_in_the_admin(
+    open_page: OpenPage, hostile: Site, hostile_people: People
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known["admin@example.org"])
+    guarded = Guarded(page)
+    guarded.open("/admin/")
+    lists = page.locator("#content-main th a").evaluate_all(
+        "all => all.map(a => a.getAttribute('href')).filter(to => to.split('/').length === 5)"
+    )
+    assert len(set(lists)) >= 4
+    shown = ""
+    for address in sorted(set(lists)):
+        guarded.open(address)
+        shown += page.content()
+        rows = page.locator("#result_list th a, #result_list td.action-checkbox + td a")
+        details = rows.evaluate_all("all => all.map(a => a.getAttribute('href'))")
+        for detail in details[:4]:
+            guarded.open(detail)
+            shown += page.content()
+            page.goto(detail.replace("/change/", "/history/"))
+            guarded.check()
+            page.goto(detail.replace("/change/", "/delete/"))
+            guarded.check()
+    assert shown.count("window.ran") > 20, "the corpus is not in the admin, so nothing was tried"
