@@ -67,7 +67,10 @@ def parts_of(field: forms.BoundField) -> dict[str, Any]:
         "described_by": described_by,
         "counted": counted,
         "errors": sentences(field),
-        "optional": not field.field.required and kind != "checkbox",
+        # Radio buttons with one chosen beforehand cannot be left without an answer.
+        "optional": not field.field.required
+        and kind != "checkbox"
+        and not (kind == "radios" and field.value()),
         "label_class": getattr(field.field, "label_class", ""),
         "options": _options(field) if kind in {"radios", "checkboxes"} else [],
         "control": "" if kind in {"radios", "checkboxes"} else field.as_widget(attrs=attrs),
