@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -206,16 +208,18 @@ def test_every_page_has_its_own_title(bob: User, alice: User) -> None:
     assert not any(title.startswith("Error") for title in titles)
 
 
-@pytest.mark.parametrize("people_in_care", [1, 3])
-def test_the_list_of_people_takes_the_same_queries_for_one_and_for_three(
-    alice: User, people_in_care: int, django_assert_num_queries: Any
-) -> None:
-    for number in range(people_in_care):
-        make_carer(alice, make_patient(f"Person {number}"))
+def test_the_list_of_people_takes_the_same_queries_for_one_and_for_three(alice: User) -> None:
     client = signed_in(alice)
-    client.get(reverse("people"))
-    with django_assert_num_queries(4):  # session, account, own chart, people in care
+    counts = []
+    for people in [1, 3]:
+        while alice.cares_for.count() < people:
+            make_carer(alice, make_patient(f"Person {alice.cares_for.count()}"))
         client.get(reverse("people"))
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse("people"))
+        counts.append(len(queries))
+    # Session (cached where there is Redis), account, own chart, people in care.
+    assert counts[0] == counts[1] <= 4
 
 
 # --- Nobody keeps a copy ------------------------------------------------------------------------

@@ -200,7 +200,8 @@ def run(*arguments: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_the_command_is_done_once_and_says_how_to_sign_in() -> None:
+def test_the_command_is_done_once_and_says_how_to_sign_in(settings: Any) -> None:
+    settings.PRODUCTION = False
     said = run("--doctors", "3", "--patients", "4", "--appointments", "10")
     assert "Made 3 doctors (and 2 who wait for approval), 4 patients and 10 visits" in said
     assert PASSWORD in said
@@ -218,7 +219,8 @@ def test_production_needs_the_flag(settings: Any) -> None:
     assert Doctor.objects.public().count() == 2
 
 
-def test_an_account_that_is_in_the_way_is_said_and_left_alone(alice: User) -> None:
+def test_an_account_that_is_in_the_way_is_said_and_left_alone(alice: User, settings: Any) -> None:
+    settings.PRODUCTION = False
     User.objects.create(email="admin@example.org")
     with pytest.raises(CommandError, match="sample sign-in"):
         run()
