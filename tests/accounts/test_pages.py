@@ -211,8 +211,8 @@ def test_every_page_has_its_own_title(bob: User, alice: User) -> None:
 def test_the_list_of_people_takes_the_same_queries_for_one_and_for_three(alice: User) -> None:
     client = signed_in(alice)
     counts = []
-    for people in [1, 3]:
-        while alice.cares_for.count() < people:
+    for wanted in [1, 3]:
+        while alice.cares_for.count() < wanted:
             make_carer(alice, make_patient(f"Person {alice.cares_for.count()}"))
         client.get(reverse("people"))
         with CaptureQueriesContext(connection) as queries:
