@@ -24,7 +24,17 @@ class Fault:
 
 
 def find_faults(now: datetime) -> Iterator[Fault]:
-    """Overlapping visits of one doctor or patient, visits without holds, holds without a visit."""
+    """Overlapping visits of one doctor or patient, visits without holds, holds without a visit.
+
+    Bookings go on meanwhile, and the tables are read one after the other, so what looks wrong is
+    looked at a second time: a fault stays, a change that came in between does not.
+    """
+    first = set(_look(now))
+    if first:
+        yield from (fault for fault in _look(now) if fault in first)
+
+
+def _look(now: datetime) -> Iterator[Fault]:
     yield from _overlaps("doctor_id", "occupied_until")
     yield from _overlaps("patient_id", "ends_at")
     yield from _hold_faults(now)
@@ -51,18 +61,21 @@ def _overlaps(whose: str, end: str) -> Iterator[Fault]:
 def _hold_faults(now: datetime) -> Iterator[Fault]:
     # Older holds may have been pruned; grains of that edge itself are left out on both sides.
     oldest = grain_at(now - KEEP_HOLDS) + 1
-    doctor_grains = _grains(DoctorHold.objects.filter(appointment__isnull=False), oldest)
-    patient_grains = _grains(PatientHold.objects.all(), oldest)
+    doctor_grains = _grains(
+        DoctorHold.objects.filter(appointment__isnull=False), "doctor_id", oldest
+    )
+    patient_grains = _grains(PatientHold.objects.all(), "patient_id", oldest)
     visits = Appointment.objects.active().filter(starts_at__gte=moment_of(oldest))
-    for pk, starts_at, ends_at, occupied_until, reference in visits.values_list(
-        "pk", "starts_at", "ends_at", "occupied_until", "reference"
+    for pk, doctor, patient, starts_at, ends_at, occupied_until, reference in visits.values_list(
+        *("pk", "doctor_id", "patient_id", "starts_at", "ends_at", "occupied_until", "reference")
     ).iterator(chunk_size=5_000):
         start = grain_at(starts_at)
-        for grains, end, whose in (
-            (doctor_grains, occupied_until, "doctor"),
-            (patient_grains, ends_at, "patient"),
+        for grains, owner, end, whose in (
+            (doctor_grains, doctor, occupied_until, "doctor"),
+            (patient_grains, patient, ends_at, "patient"),
         ):
-            if grains.pop(pk, set()) != set(range(start, grain_end(end))):
+            needed = {_key(owner, grain) for grain in range(start, grain_end(end))}
+            if grains.pop(pk, set()) != needed:
                 yield Fault("missing_hold", f"{reference} does not hold just its {whose}'s time")
     # What is left belongs to no active visit, or to one that began before the edge.
     left = set(doctor_grains) | set(patient_grains)
@@ -76,9 +89,14 @@ def _hold_faults(now: datetime) -> Iterator[Fault]:
         yield Fault("orphan_hold", f"{references.get(pk, pk)} holds time without an active visit")
 
 
-def _grains(rows: QuerySet[Any], oldest: int) -> dict[int, set[int]]:
+def _key(owner: int, grain: int) -> int:
+    """A hold row's key as one number, which takes a third of a tuple's memory."""
+    return owner << 32 | grain
+
+
+def _grains(rows: QuerySet[Any], owner: str, oldest: int) -> dict[int, set[int]]:
     found: dict[int, set[int]] = defaultdict(set)
-    values = rows.filter(grain__gte=oldest).values_list("appointment_id", "grain")
-    for appointment, grain in values.iterator(chunk_size=20_000):
-        found[appointment].add(grain)
+    values = rows.filter(grain__gte=oldest).values_list("appointment_id", owner, "grain")
+    for appointment, whose, grain in values.iterator(chunk_size=20_000):
+        found[appointment].add(_key(whose, grain))
     return found
