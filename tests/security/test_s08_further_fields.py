@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 
 from accounts.models import Carer, Patient, User
 from appointments.models import Appointment
@@ -92,7 +93,7 @@ def test_s08_signing_up(world: World, path: str) -> None:
     made = User.objects.get(email=NEW_ADDRESS)
     assert (made.is_staff, made.is_superuser, made.is_active) == (False, False, True)
     assert made.role == ("doctor" if "doctor" in path else "patient")
-    assert made.emailaddress_set.get().verified is False
+    assert EmailAddress.objects.get(user=made).verified is False
     assert made.pk not in {user.pk for user in world.users.values()}
     page = getattr(made, "doctor", None)
     assert page is None or page.verified_at is None
