@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
@@ -104,6 +105,14 @@ class AccountAdapter(DefaultAccountAdapter):
             ask = reverse("terms_accept") + "?" + urlencode({"next": response.headers["Location"]})
             return HttpResponseRedirect(ask)
         return response
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Who confirms another address takes the account along, so the trail says so."""
+        with transaction.atomic():
+            confirmed = bool(super().confirm_email(request, email_address))
+            if confirmed:
+                record("address.confirmed", actor=email_address.user, subject=email_address.user)
+        return confirmed
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         super().set_password(user, password)

@@ -9,7 +9,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 from clinic.jobs.models import OutgoingMail
 from tests.accounts.helpers import LONG_PASSWORD, mailed_code, mails_to, sign_in, signup_facts
 from tests.cast import ALICE, BOB, PASSWORD, make_patient_user
@@ -46,6 +46,7 @@ def test_the_old_address_stays_until_the_code_is_in(alice: User) -> None:
     assert sign_in(Client(), NEW, PASSWORD).status_code == 302
     assert sign_in(Client(), ALICE, PASSWORD).status_code == 422
     assert NEW in mails_to(ALICE)[-1].text  # the old mailbox is told
+    assert AuditEvent.objects.filter(action="address.confirmed", actor_id=alice.pk).count() == 1
 
 
 def test_a_change_asks_for_the_password_again(alice: User) -> None:
