@@ -154,6 +154,10 @@ def test_pages_to_take_along_print_on_one_page(
     page.emulate_media(media="print")
     for unprinted in (".site-nav", ".site-menu", ".govuk-skip-link", ".govuk-back-link"):
         assert page.locator(f"{unprinted}:visible").count() == 0, unprinted
+    fonts = page.locator("h1, p, a, dt, dd").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).fontFamily.split(',')[0])"
+    )
+    assert set(fonts) == {"Inter"}
     name = "doctor" if "doctors" in address else address
     shot(page, f"{name}-print")
     sheets = len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="Letter")))
