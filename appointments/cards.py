@@ -16,6 +16,11 @@ from appointments.zones import local
 from clinic.directory.models import Doctor, DoctorLanguage, OpeningHours, Service
 
 DAYS_SHOWN = 4
+# Hospitals' columns that no card says; a page reads some eighty services with theirs.
+_NOT_SHOWN = (
+    *("cms_id", "kind", "ownership", "address", "zip_code", "county", "emergency_care"),
+    *("rating", "time_zone_confirmed", "is_listed", "is_sample", "search_text"),
+)
 TIMES_PER_DAY = 3
 
 
@@ -115,6 +120,7 @@ def _services(ids: Sequence[int], now: datetime) -> list[Service]:
     return list(
         Service.objects.filter(doctor__in=ids, is_active=True)
         .select_related("hospital")
+        .defer("bring", "price_cents", *(f"hospital__{name}" for name in _NOT_SHOWN))
         .annotate(has_hours=Exists(hours))
         .order_by("position", "pk")
     )

@@ -8,6 +8,7 @@ bump, so an entry lives no longer than the first of them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -170,6 +171,14 @@ def free_times(
     The services' doctor and hospital must be loaded (`select_related`). The number of queries does
     not depend on how many services or doctors there are.
     """
+    found = _free_grains(services, first=first, days=days, now=now)
+    return {pk: [moment_of(grain) for grain in grains] for pk, grains in found.items()}
+
+
+def _free_grains(
+    services: Sequence[Service], *, first: date, days: int, now: datetime
+) -> dict[int, list[int]]:
+    """`free_times` as grains, ascending."""
     versions = dict(
         Schedule.objects.filter(doctor__in={s.doctor_id for s in services}).values_list(
             "doctor_id", "version"
@@ -187,7 +196,7 @@ def free_times(
     missing = [place for place, key in keys.items() if key not in cached]
     if missing:
         cached |= _compute(services, missing, keys, now)
-    found: dict[int, list[datetime]] = {}
+    found: dict[int, list[int]] = {}
     for service in services:
         grains = [grain for start in blocks for grain in cached[keys[service.pk, start]]]
         earliest, before = bookable_span(service, now)
@@ -195,7 +204,7 @@ def free_times(
         # Only the first and the last block can hold days that were not asked for.
         low = max(grain_end(earliest), pieces_of_day(zone, first)[0].start)
         high = min(grain_at(before), pieces_of_day(zone, until)[0].start)
-        found[service.pk] = [moment_of(grain) for grain in grains if low <= grain < high]
+        found[service.pk] = grains[bisect_left(grains, low) : bisect_left(grains, high)]
     return found
 
 
@@ -250,9 +259,9 @@ def next_free(
     open_ones = list(services)
     start, span = first, BLOCK_DAYS
     while open_ones:
-        times = free_times(open_ones, first=start, days=span + days_shown - 1, now=now)
+        grains = _free_grains(open_ones, first=start, days=span + days_shown - 1, now=now)
         for service in open_ones:
-            found[service.pk] = _first_days(times[service.pk], service, days_shown)
+            found[service.pk] = _first_days(grains[service.pk], service, days_shown)
         following = start + timedelta(days=span)
         open_ones = [
             service
@@ -265,13 +274,13 @@ def next_free(
     return found
 
 
-def _first_days(times: list[datetime], service: Service, days_shown: int) -> list[datetime]:
-    if not times:
+def _first_days(grains: list[int], service: Service, days_shown: int) -> list[datetime]:
+    if not grains:
         return []
     zone = service.hospital.time_zone
-    end = local(times[0], zone).date() + timedelta(days=days_shown)
-    before = moment_of(pieces_of_day(zone, end)[0].start)
-    return [moment for moment in times if moment < before]
+    day = local(moment_of(grains[0]), zone).date() + timedelta(days=days_shown)
+    end = bisect_left(grains, pieces_of_day(zone, day)[0].start)
+    return [moment_of(grain) for grain in grains[:end]]
 
 
 def nearest_free(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from operator import itemgetter
 
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from accounts.languages import SPOKEN_LANGUAGES
@@ -52,7 +55,7 @@ def doctors(request: HttpRequest) -> HttpResponse:
         ],
         "visits": Visit.choices,
         "specialties": [(subject.slug, subject.name) for subject in results.specialties],
-        "languages": sorted(SPOKEN_LANGUAGES, key=lambda choice: str(choice[1])),
+        "languages": _languages(get_language()),
         "distances": DISTANCES,
         "first_page": address_of(replace(criteria, page=1)),
         "previous": address_of(replace(criteria, page=page - 1)) if page > 1 else "",
@@ -61,6 +64,12 @@ def doctors(request: HttpRequest) -> HttpResponse:
     }
     status = 200 if results.page_exists else 404
     return render(request, "find/doctors.html", context, status=status)
+
+
+@cache
+def _languages(_shown_in: str | None) -> list[tuple[str, str]]:
+    """Languages to filter by, in the order of their names in the language of the page."""
+    return sorted(((code, str(name)) for code, name in SPOKEN_LANGUAGES), key=itemgetter(1))
 
 
 @require_safe
