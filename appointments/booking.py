@@ -126,9 +126,7 @@ def _book(
         raise NotNewPatients
 
     ends_at = starts_at + timedelta(minutes=service.minutes)
-    open_visits = list(
-        Appointment.objects.filter(patient=patient).upcoming(now).select_related("doctor")
-    )
+    open_visits = list(Appointment.objects.filter(patient=patient).upcoming(now))
     replaced = _clashes(open_visits, service, starts_at, ends_at, clash, now)
     limit = settings.OPEN_BOOKINGS_PER_PATIENT
     if len(open_visits) - len(replaced) >= limit:
@@ -304,12 +302,9 @@ def _refuse_unmovable(visit: Appointment, now: datetime) -> None:
 
 
 def _booked_before(by: Any, key: str) -> Appointment | None:
-    known = (
-        BookingRequest.objects.filter(user=by, key=key)
-        .select_related("appointment__doctor", "appointment__hospital", "appointment__patient")
-        .first()
-    )
-    return known.appointment if known else None
+    known = BookingRequest.objects.filter(user=by, key=key).values_list("appointment", flat=True)
+    found = known.first()
+    return Appointment.objects.with_parts().get(pk=found) if found else None
 
 
 def _clashes(

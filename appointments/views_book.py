@@ -55,7 +55,8 @@ def _asked(given: QueryDict, doctor: Doctor) -> Asked:
     if not code:
         raise read.Unreadable(_("The address names no kind of visit."))
     services = Service.objects.filter(doctor=doctor, is_active=True)
-    service = get_object_or_404(services.select_related("doctor", "hospital"), code=code)
+    service = get_object_or_404(services.select_related("hospital"), code=code)
+    service.doctor = doctor
     return Asked(service, at)
 
 

@@ -50,21 +50,22 @@ def enqueue_mail(
         raise transaction.TransactionManagementError(
             "enqueue_mail belongs into the transaction of what the mail is about."
         )
-    mail, created = OutgoingMail.objects.get_or_create(
+    known = OutgoingMail.objects.filter(key=key).first()
+    if known is not None:
+        return known
+    # No savepoint: who loses a race for the key is refused as a whole and tries again.
+    mail = OutgoingMail.objects.create(
         key=key,
-        defaults={
-            "to": to,
-            "subject": " ".join(subject.split())[:200],
-            "text": text,
-            "html": html,
-            "calendar": calendar,
-            "calendar_method": calendar_method,
-            "created_at": now,
-            "next_attempt_at": now,
-        },
+        to=to,
+        subject=" ".join(subject.split())[:200],
+        text=text,
+        html=html,
+        calendar=calendar,
+        calendar_method=calendar_method,
+        created_at=now,
+        next_attempt_at=now,
     )
-    if created:
-        send_mail_row.enqueue(mail.pk)
+    send_mail_row.enqueue(mail.pk)
     return mail
 
 
