@@ -275,7 +275,7 @@ def stack(
 
     ``database``: a server of the caller's, such as a copy of kept data (see bench/data.py).
     """
-    with (database or MariaDB()) as server, Redis() as redis:
+    with database or MariaDB() as server, Redis() as redis:
         settings = {"DJANGO_SETTINGS_MODULE": settings_module, **settings}
         running = Stack(server, redis, workers=workers, settings=settings)
         running.manage("collectstatic", "--noinput", "--verbosity", "0")

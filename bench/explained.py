@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 
+from bench.http import book_path, confirmation
 from bench.probe import Probe
 
 WHAT = {
@@ -48,15 +48,11 @@ class Plan:
 
 def explain_all(probe: Probe, session: str, slot: dict[str, str]) -> list[Plan]:
     """Plans of the free times of 20 doctors, of a search and of a booking."""
-    booking = {
-        **{"service": slot["service"], "at": slot["at"], "reason": ""},
-        **{"key": secrets.token_urlsafe(18), "action": "confirm"},
-    }
     asked = {
         "free times of 20 doctors, a month": probe.ask("rule_queries", doctors=20, days=31),
         "search": probe.ask("queries", path="/doctors/?q=cardiology&place=Portland")["sql"],
         "booking": probe.ask(
-            "queries", path=f"/doctors/{slot['slug']}/book/", session=session, post=booking
+            "queries", path=book_path(slot), session=session, post=confirmation(slot)
         )["sql"],
     }
     return [plan for of, found in asked.items() for sql in found for plan in _plans(probe, of, sql)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import threading
 import time
@@ -40,6 +41,21 @@ def post(path: str, fields: Mapping[str, str], session: str) -> bytes:
         "Content-Type: application/x-www-form-urlencoded\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
+
+
+def book_path(slot: Mapping[str, str]) -> str:
+    return f"/doctors/{slot['slug']}/book/"
+
+
+def confirmation(slot: Mapping[str, str]) -> dict[str, str]:
+    """The form that books ``slot``, under a key of its own."""
+    return {
+        "service": slot["service"],
+        "at": slot["at"],
+        "reason": "A cough since Monday",
+        "key": secrets.token_urlsafe(18),
+        "action": "confirm",
+    }
 
 
 def ask(port: int, request: bytes) -> Answer:

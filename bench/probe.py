@@ -71,7 +71,7 @@ class Work:
     def __init__(self) -> None:
         from clinic.directory.models import Doctor, Service
 
-        self._rng = Random(1)  # noqa: S311  (repeatable, not secret)
+        self._rng = Random(1)
         first: dict[int, Service] = {}
         for service in (
             Service.objects.filter(is_active=True, doctor__in=Doctor.objects.public())
@@ -82,7 +82,7 @@ class Work:
         self._services = list(first.values())
         self._rng.shuffle(self._services)
         self._next = 0
-        self._people = 0
+        self._people = int(time.time() * 1000)  # new addresses in every run
 
     def _others(self, count: int) -> list[Any]:
         """``count`` services of doctors who were not asked about for long."""
@@ -121,25 +121,19 @@ class Work:
         return [service.doctor.slug for service in self._others(count)]
 
     def specialties(self, *, doctors: int) -> list[dict[str, Any]]:
-        """Specialties with at least this many doctors, and how many."""
+        """Specialties with at least this many doctors who take new patients, and how many."""
         from django.db.models import Count, Q
 
         from clinic.directory.models import Specialty
 
-        public = Q(doctors__verified_at__isnull=False, doctors__withdrawn_at__isnull=True)
-        found = Specialty.objects.annotate(count=Count("doctors", filter=public))
-        return list(
-            found.filter(count__gte=doctors).order_by("-count", "slug").values("slug", "count")
+        public = Q(
+            doctors__verified_at__isnull=False,
+            doctors__withdrawn_at__isnull=True,
+            doctors__accepts_new=True,
         )
-
-    def towns(self) -> list[str]:
-        """The towns with most doctors first."""
-        from django.db.models import Count
-
-        from clinic.directory.models import Hospital
-
-        rows = Hospital.objects.values("city").annotate(count=Count("services"))
-        return [row["city"] for row in rows.order_by("-count", "city")[:12]]
+        found = Specialty.objects.annotate(count=Count("doctors", filter=public))
+        wide = found.filter(count__gte=doctors).order_by("-count", "slug")
+        return [{"slug": slug, "count": count} for slug, count in wide.values_list("slug", "count")]
 
     def sessions(self, *, count: int) -> list[str]:
         """Session keys of ``count`` new patients, each signed in."""
@@ -156,7 +150,7 @@ class Work:
         keys = []
         with transaction.atomic():
             User.objects.bulk_create(
-                User(email=address, name="Bea Bench", password="!", date_joined=now)  # noqa: S106
+                User(email=address, name="Bea Bench", password="!", date_joined=now)
                 for address in addresses
             )
             users = list(User.objects.filter(email__in=addresses))
@@ -170,7 +164,7 @@ class Work:
                 session[BACKEND_SESSION_KEY] = "accounts.backends.ByAddress"
                 session[HASH_SESSION_KEY] = user.get_session_auth_hash()
                 session.create()
-                keys.append(session.session_key)
+                keys.append(str(session.session_key))
         return keys
 
     def free_slots(self, *, doctors: int, each: int) -> list[dict[str, str]]:
