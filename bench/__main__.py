@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -24,4 +25,6 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Ended by the system as by Ctrl-C: servers stop and their folders go.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
