@@ -93,6 +93,7 @@ INSTALLED_APPS = [
     "accounts",
     "clinic.directory",
     "appointments",
+    "chat",
 ]
 
 MIDDLEWARE = [
