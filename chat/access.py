@@ -83,7 +83,7 @@ def members_of(conversations: Iterable[int], now: datetime) -> Members:
                 row["patient__name"],
                 Part.PATIENT,
             )
-        if row["doctor_id"] is None:
+        if not row["doctor_id"]:
             by_hospital[row["hospital_id"]].append(row["pk"])
         elif row["doctor__user__is_active"]:
             add(
