@@ -18,8 +18,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from accounts.models import Role
-from chat.folding import SHOWN
-from chat.models import Conversation, Event, Participant
+from chat.models import Conversation, Event, Kind, Participant
 
 
 def with_marks(conversations: QuerySet[Conversation], user: Any) -> QuerySet[Conversation]:
@@ -33,9 +32,10 @@ def with_marks(conversations: QuerySet[Conversation], user: Any) -> QuerySet[Con
 
 
 def _news(user: Any) -> QuerySet[Event]:
-    """Messages and notices beyond the mark of ``user`` that somebody else wrote."""
+    """Messages beyond the mark of ``user`` that somebody else wrote. Notices are no messages: who
+    books a visit need not be told of it by the header."""
     return Event.objects.filter(
-        conversation=OuterRef("pk"), kind__in=SHOWN, seq__gt=OuterRef("read_seq")
+        conversation=OuterRef("pk"), kind=Kind.MESSAGE, seq__gt=OuterRef("read_seq")
     ).exclude(sender=user)
 
 

@@ -63,8 +63,6 @@ TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
 
 # Of the contract but used by later releases; read here so that a typing error shows at once.
 STORAGE_URL = env.address("STORAGE_URL", {"s3"}, example="s3://BUCKET/PREFIX")
-CHAT_FRAMES_PER_MINUTE = env.number("CHAT_FRAMES_PER_MINUTE", 100, least=1)
-
 CLINIC_NAME = env.text("CLINIC_NAME", "Harbour Health")
 EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
 
@@ -203,6 +201,29 @@ else:
         "default": {
             "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
             "OPTIONS": {"MAX_ENTRIES": 50_000},
+        }
+    }
+
+# --- Chat (docs/chat-protocol.md) -----------------------------------------------------------
+CHAT_FRAMES_PER_MINUTE = env.number("CHAT_FRAMES_PER_MINUTE", 100, least=1)
+CHAT_THREADS = env.number("CHAT_THREADS", 6, least=1)  # database work of one socket server
+# Threads that wait for a conversation whose row somebody else holds.
+CHAT_SLOW_THREADS = env.number("CHAT_SLOW_THREADS", 4, least=1)
+if REDIS_URLS:
+    from chat.layer import PREFIX, host_settings
+
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "chat.layer.PipelinedLayer",
+            "CONFIG": {"hosts": [host_settings(url) for url in REDIS_URLS], "prefix": PREFIX},
+        }
+    }
+else:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            # What is full is dropped, and what expires takes its reader along: neither may happen.
+            "CONFIG": {"capacity": 1_000_000, "expiry": 86_400},
         }
     }
 
