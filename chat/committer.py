@@ -153,7 +153,8 @@ class Committer:
                 if len(jobs) == 1:
                     return [_unavailable()]
                 # One act that the database cannot take must not take the others along.
-                return [found for job in jobs for found in await self._append([job], pool, wait=True)]
+                alone = [await self._append([job], pool, wait=True) for job in jobs]
+                return [outcome for outcomes in alone for outcome in outcomes]
         return [_unavailable() for _ in jobs]
 
     async def _answer(self, jobs: list[Job], outcomes: list[Outcome]) -> None:

@@ -17,9 +17,7 @@ from chat.models import Conversation, Event, Kind
 HISTORY_BYTES = 256 * 1024
 
 
-def events_after(
-    conversation: Conversation, *, after: int, limit: int
-) -> tuple[list[Entry], bool]:
+def events_after(conversation: Conversation, *, after: int, limit: int) -> tuple[list[Entry], bool]:
     """Up to ``limit`` events with ``seq > after``, ascending, and whether there are more."""
     entries, more = log.read(conversation, after=after, limit=limit)
     return without_deleted(conversation.pk, entries), more

@@ -110,7 +110,12 @@ class Hub:
         self._look_soon = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
         self.is_leaving = False
-        for work in (self._receive, self._probe, self._look_now_and_then, self._rejoin_now_and_then):
+        for work in (
+            self._receive,
+            self._probe,
+            self._look_now_and_then,
+            self._rejoin_now_and_then,
+        ):
             self.spawn(_for_ever(work))
         self.spawn(_for_ever(self.presence.refresh))
 
@@ -381,9 +386,8 @@ class Hub:
             self._show(
                 message["user"], Outgoing(message["text"]), may_drop=bool(message["may_drop"])
             )
-        elif kind == names.GONE:
-            if message["user"] in self.users:
-                self.presence.still_here(message["user"])
+        elif kind == names.GONE and message["user"] in self.users:
+            self.presence.still_here(message["user"])
 
     def _is_away(self, error: BaseException | None = None) -> None:
         if self.live:

@@ -8,6 +8,7 @@ line in the log and not a traceback a second. Several Redis addresses share the 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -105,10 +106,8 @@ class PipelinedShard(RedisSingleShardConnection):
     async def _drop_publisher(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            try:
+            with suppress(*AWAY):
                 await publisher.aclose(close_connection_pool=True)
-            except AWAY:
-                pass
 
     async def flush(self) -> None:
         await self._drop_publisher()

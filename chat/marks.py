@@ -111,5 +111,3 @@ def _store(
         if read > before[1] and row.filter(read_seq__lt=read).update(read_seq=read, read_at=now):
             moved.append((place, "read", read))
     return moved
-
-

@@ -68,7 +68,7 @@ class AsgiFlow:
             self._code = code
         else:
             self._task = asyncio.ensure_future(
-                self._send({"type": "websocket.close", "code": code})  # type: ignore[arg-type]
+                self._send({"type": "websocket.close", "code": code})
             )
 
 

@@ -1,4 +1,4 @@
-"""Threads for the chat's database work: bounded, its own, and with connections that are looked after.
+"""Threads for the chat's database work: bounded, its own, with connections that are looked after.
 
 Django's asynchronous bridge runs everything on one thread; here a slow query holds up only its own
 job. Around each job, connections that broke or got too old are closed, as Django does around each

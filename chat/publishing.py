@@ -53,7 +53,13 @@ def publish_to_users(
 
 def publish_moved(moved: Iterable[Moved]) -> bool:
     """Tells everybody concerned about marks that moved (`chat.marks.mark_all`)."""
-    return all([publish_to_users(one.to, one.frame) for one in moved])
+    return _send(
+        [
+            (names.user_group(pk), names.frame_message(pk, one.frame, FROM_NOWHERE))
+            for one in moved
+            for pk in one.to
+        ]
+    )
 
 
 def access_changed(user_ids: Iterable[int]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -69,10 +71,8 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
     pks: dict[str, int] = {}
     for key, values in data.items():
         if values.get(BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS:
-            try:
+            with suppress(ValidationError):  # a session of something else
                 pks[key] = User._meta.pk.to_python(values.get(SESSION_KEY))
-            except Exception:  # a session of something else
-                continue
     users = User.objects.in_bulk(set(pks.values()))
     found: dict[str, Identity] = {}
     for key, pk in pks.items():
@@ -201,9 +201,7 @@ def parties(public_ids: Sequence[UUID]) -> list[Party | None]:
     members = members_of([row[0] for row in rows.values()], timezone.now())
     hiding = hides_seen(member for found in members.values() for member in found.values())
     return [
-        Party(*rows[public_id], members[rows[public_id][0]], hiding)
-        if public_id in rows
-        else None
+        Party(*rows[public_id], members[rows[public_id][0]], hiding) if public_id in rows else None
         for public_id in public_ids
     ]
 
@@ -213,9 +211,7 @@ def hides_seen(members: Iterable[Member]) -> frozenset[int]:
     if not clinic:
         return frozenset()
     return frozenset(
-        ChatSettings.objects.filter(user__in=clinic, show_seen=False).values_list(
-            "user", flat=True
-        )
+        ChatSettings.objects.filter(user__in=clinic, show_seen=False).values_list("user", flat=True)
     )
 
 
@@ -291,9 +287,7 @@ def look(asked: Sequence[tuple[int, frozenset[Identity], frozenset[int]]]) -> li
     valid = still_valid(who for _, identities, _ in asked for who in identities)
     places = places_of({user for user, _, _ in asked}, now)
     missing = {
-        (user, pk)
-        for user, _, seen in asked
-        for pk in seen - {place.pk for place in places[user]}
+        (user, pk) for user, _, seen in asked for pk in seen - {place.pk for place in places[user]}
     }
     gone = not_seen(missing, now) if missing else set()
     return [

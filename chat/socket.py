@@ -377,9 +377,7 @@ class ChatSocket(Seat):
                 self._not_found(frame.conversation)
                 return
             row = Conversation(pk=party.pk, public_id=party.public_id)
-            text = await self._hub.pool.run(
-                history_text, row, after=frame.after, limit=frame.limit
-            )
+            text = await self._hub.pool.run(history_text, row, after=frame.after, limit=frame.limit)
         except Exception as error:
             logger.warning("chat_sync_failed", error=type(error).__name__)
             self._error(

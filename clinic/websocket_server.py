@@ -1,4 +1,6 @@
-"""The socket server: daphne, with what it lacks. ``python -m clinic.websocket_server -b HOST -p PORT``
+"""The socket server: daphne, and what it lacks.
+
+``python -m clinic.websocket_server -b HOST -p PORT``
 
 * It leaves well. On SIGTERM it stops listening, says `bye` on every socket, closes them with 4012
   spread over some seconds, finishes what was being stored, and ends. daphne alone cuts everybody.

@@ -46,7 +46,7 @@ def database_url() -> str:
 
 
 class ChatServer:
-    """``python -m clinic.websocket_server`` on the test database; DEBUG, so that local names pass."""
+    """``python -m clinic.websocket_server`` on the test database (DEBUG: local names pass)."""
 
     def __init__(self, *, redis_urls: list[str] | None = None, **environment: str) -> None:
         self.port = free_port()
