@@ -174,5 +174,6 @@ def _add(
                 delivered_seq=max(own, 0 if who == CLINIC else last - 1),
                 read_seq=own,
                 read_at=times[own - 1] if own else None,
+                mailed_seq=last,  # nobody is mailed about what was made up
             )
         )
