@@ -136,6 +136,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.site",
+                "chat.context.unread",
             ],
             "loaders": _loaders if DEBUG else [("django.template.loaders.cached.Loader", _loaders)],
         },
@@ -206,6 +207,8 @@ else:
 
 # --- Chat (docs/chat-protocol.md) -----------------------------------------------------------
 CHAT_FRAMES_PER_MINUTE = env.number("CHAT_FRAMES_PER_MINUTE", 100, least=1)
+CHAT_WAITS_TOO_LONG_HOURS = env.number("CHAT_WAITS_TOO_LONG_HOURS", 4, least=1)
+CHAT_MAIL_AFTER_MINUTES = env.number("CHAT_MAIL_AFTER_MINUTES", 30, least=1)
 CHAT_THREADS = env.number("CHAT_THREADS", 6, least=1)  # database work of one socket server
 # Threads that wait for a conversation whose row somebody else holds.
 CHAT_SLOW_THREADS = env.number("CHAT_SLOW_THREADS", 4, least=1)
@@ -232,6 +235,7 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["d
 # Run by `manage.py worker`: name, function, seconds between runs. Each due run is claimed once.
 REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("send_due_mails", "clinic.jobs.outbox.send_due", 20),
+    ("mail_about_unread_messages", "chat.mails.mail_about_unread", 60),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
