@@ -90,9 +90,7 @@ def _changes(places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[Ev
     return found
 
 
-def lines_before(
-    conversation: Conversation, *, before: int, limit: int
-) -> tuple[list[Line], bool]:
+def lines_before(conversation: Conversation, *, before: int, limit: int) -> tuple[list[Line], bool]:
     """The last ``limit`` lines with ``seq < before``, ascending, and whether there are earlier."""
     events = list(
         Event.objects.filter(conversation=conversation, kind__in=SHOWN, seq__lt=before)
@@ -134,7 +132,7 @@ def search(conversation: Conversation, words: str, *, limit: int) -> list[Line]:
         .order_by("-seq")
         .values_list("seq", "kind", "target")[: limit * 2]
     )
-    places = [target if kind == Kind.EDITED else seq for seq, kind, target in hits]
+    places = [(target or 0) if kind == Kind.EDITED else seq for seq, kind, target in hits]
     lines = lines_at(conversation, places)
     folded = words.casefold()
     found = [line for line in lines.values() if folded in line.body.casefold()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,9 +53,7 @@ def conversations_of(user: User, now: datetime) -> QuerySet[Conversation]:
 
 def rows_of(conversations: Sequence[Any], user: User, now: datetime) -> list[Row]:
     """Rows of ``conversations``, as `conversations_of` loads them."""
-    charts = dict(
-        Patient.objects.in_care_of(user, now).current().values_list("pk", "account_id")
-    )
+    charts = dict(Patient.objects.in_care_of(user, now).current().values_list("pk", "account_id"))
     lines = _last_lines(conversations)
     return [
         Row(
@@ -80,7 +78,7 @@ def other_side(conversation: Conversation, *, is_patient_side: bool) -> str:
     return conversation.hospital.name
 
 
-def about(conversation: Conversation, user: User, charts: dict[int, int | None]) -> str:
+def about(conversation: Conversation, user: User, charts: Mapping[int, int | None]) -> str:
     """For whom, where that does not go without saying: somebody's child, a colleague's patient."""
     if conversation.patient_id in charts:
         own = charts[conversation.patient_id] == user.pk

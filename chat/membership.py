@@ -32,7 +32,7 @@ def possible_colleagues(conversation: Conversation) -> QuerySet[Doctor]:
             services__hospital=conversation.hospital_id,
             services__is_active=True,
         )
-        .exclude(pk=conversation.doctor_id)
+        .exclude(pk=conversation.doctor_id or 0)
         .distinct()
         .order_by("name", "pk")
     )

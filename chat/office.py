@@ -68,7 +68,9 @@ def office_at(conversation: Conversation, now: datetime) -> Office:
     away = (
         list(
             TimeOff.objects.filter(
-                doctor=conversation.doctor_id, ends_at__gt=now, starts_at__lt=now + timedelta(days=DAYS_AHEAD)
+                doctor=conversation.doctor_id,
+                ends_at__gt=now,
+                starts_at__lt=now + timedelta(days=DAYS_AHEAD),
             ).values_list("starts_at", "ends_at")
         )
         if conversation.doctor_id
@@ -133,9 +135,7 @@ def absence_of(conversation: Conversation, now: datetime) -> Absence | None:
     doctor = conversation.handed_to or conversation.doctor
     if doctor is None or doctor.user_id is None:
         return None
-    chosen = (
-        ChatSettings.objects.select_related("cover__user").filter(user=doctor.user_id).first()
-    )
+    chosen = ChatSettings.objects.select_related("cover__user").filter(user=doctor.user_id).first()
     today = local(now, conversation.hospital.time_zone).date()
     if (
         chosen is None

@@ -69,9 +69,7 @@ def open_conversation(
                 doctor_id=doctor.pk, patient_id=patient.pk, by_patient=by_patient, now=now
             )
         if is_new:
-            record(
-                "conversation.open", actor=by, patient=patient, subject=conversation, now=now
-            )
+            record("conversation.open", actor=by, patient=patient, subject=conversation, now=now)
             members = members_of([conversation.pk], now)[conversation.pk]
             look_again_after_commit(members)
         elif conversation.is_closed:
@@ -115,7 +113,9 @@ def reopen(*, conversation: Conversation, by: User, now: datetime) -> None:
         )
         return
     doctor = conversation.doctor
-    if not has_care_of(doctor_id=conversation.doctor_id, patient_id=conversation.patient_id, now=now):
+    if not has_care_of(
+        doctor_id=conversation.doctor_id, patient_id=conversation.patient_id, now=now
+    ):
         refusal = NotInCare(doctor.display_name if doctor else "")
         _record_refused("conversation.reopen", conversation.patient, by, refusal, conversation)
         raise refusal

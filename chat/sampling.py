@@ -1,4 +1,4 @@
-"""Invented conversations for the sample data: `patientN` with `doctorN`, and some with reception."""
+"""Invented conversations for the sample data: `patientN` with `doctorN`, some with reception."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ def add_conversations(
     """Receives `sample_data_made`. ``homes``: each doctor's hospital, in the order of doctors."""
     rng = Random(f"{seed}:conversations")  # noqa: S311  (repeatable, not secret)
     rows = _Rows()
-    first = (
-        Conversation.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    ) + 1
+    first = (Conversation.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
     for number, (patient, doctor) in enumerate(zip(patients, doctors, strict=False)):
         talk = TALKS[number % len(TALKS)]
         if number == 0:

@@ -126,7 +126,7 @@ def thread_of(
 
 
 def _marks(members: dict[int, Member], me: Member, rows: dict[int, Participant]) -> Marks:
-    """Of the other side: a patient cares whether the clinic has seen it, and the other way round."""
+    """Of the other side: patients want to know whether the clinic has seen it, and vice versa."""
     others = [
         (member, rows[member.user_id])
         for member in members.values()

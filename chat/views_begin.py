@@ -128,7 +128,7 @@ def _patient(public_id: str, user: User, now: datetime) -> Patient:
 
 
 def _where(doctor: Doctor, patient: Patient) -> Hospital | None:
-    """Where the two have to do with each other: the place of the latest visit, or the first offer."""
+    """Where the two meet: the place of the latest visit, or of the doctor's first offer."""
     visits = Appointment.objects.filter(doctor=doctor, patient=patient).select_related("hospital")
     visit = visits.order_by("-starts_at").first()
     if visit is not None:
@@ -181,6 +181,8 @@ def _choices(user: User, now: datetime) -> list[Choice]:
         Choice(charts[pk], f"Dr. {name}", line(charts[pk]), doctor=slug)
         for pk, name, slug in relations
     ] + [
-        Choice(charts[pk], _("Reception, %(place)s") % {"place": name}, line(charts[pk]), hospital=slug)
+        Choice(
+            charts[pk], _("Reception, %(place)s") % {"place": name}, line(charts[pk]), hospital=slug
+        )
         for pk, name, slug in hospitals
     ]
