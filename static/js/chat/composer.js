@@ -18,6 +18,7 @@ export class Composer extends EventTarget {
   #progress;
   #fileState;
   #problem;
+  #sendButton;
   #quote;
   #replyTo = null; // {seq, who, text}
   #editing = null; // {seq, body}
@@ -37,6 +38,7 @@ export class Composer extends EventTarget {
     this.#progress = form.querySelector("[data-progress]");
     this.#fileState = form.querySelector("[data-file-state]");
     this.#quote = form.querySelector("[data-replying]");
+    this.#sendButton = form.querySelector("[data-send]");
     this.#problem = document.createElement("p");
     this.#problem.className = "composer__problem govuk-error-message";
     this.#problem.setAttribute("role", "alert");
@@ -194,6 +196,7 @@ export class Composer extends EventTarget {
   #showQuote(what = "", who = "", text = "") {
     if (!this.#quote) return;
     this.#quote.hidden = !what;
+    this.#sendButton.textContent = words(this.#editing ? "save" : "send");
     const set = (selector, value) => {
       const node = this.#quote.querySelector(selector);
       if (node) node.textContent = value;
@@ -264,7 +267,7 @@ export class Composer extends EventTarget {
     if (!this.#fileInput) return;
     this.#progress.hidden = true;
     this.#fileInput.value = ""; // the file is uploaded on its own, and never with the form
-    if (this.#file) this.#showState(words("fileReady", { name: this.#file.name }), ["remove"]);
+    if (this.#file) this.#showState(words("uploaded", { name: this.#file.name }), ["remove"]);
     else this.#showState("", []);
   }
 

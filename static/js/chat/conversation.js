@@ -44,13 +44,13 @@ export class Conversation {
     this.#id = page.conversation;
     this.#tab = tab;
     this.#people = JSON.parse(one("#chat-people")?.textContent ?? "{}");
-    for (const [user, person] of Object.entries(this.#people)) {
-      this.#marks.set(user, {
-        read: person.read_seq ?? 0,
-        readAt: person.read_at ?? null,
-        delivered: person.delivered_seq ?? 0,
-      });
-    }
+    // Of the time before this page there is one mark: the furthest of the other side.
+    this.#marks.set("", {
+      name: Object.values(this.#people).find((each) => each.name === page.peerReadBy)?.short,
+      read: Number(page.peerReadSeq),
+      readAt: page.peerReadAt,
+      delivered: Number(page.peerDeliveredSeq),
+    });
     this.#said = document.createElement("div");
     this.#said.className = "govuk-visually-hidden";
     this.#said.setAttribute("role", "status");
@@ -90,6 +90,7 @@ export class Conversation {
     const box = one("[data-log]");
     box.setAttribute("aria-live", "off"); // what is new is said by the region beside it
     one("[data-chat]").classList.add("chat--live");
+    for (const part of document.querySelectorAll("[data-later], [data-check]")) part.hidden = true;
     const [user, people] = [this.#user, this.#people];
     this.#view = new View({ box, list, log, times, people, user });
     this.#view.stateOf = (entry) => this.#stateOf(entry);
@@ -130,6 +131,7 @@ export class Conversation {
       if (isNews) this.#announce(each);
     }
     this.#view.acts = this.#tab.outbox.of(this.#id);
+    one("[data-empty]")?.remove();
     this.#view.appended(wasAtBottom);
     this.#showBelow();
     this.#reached();
@@ -205,46 +207,47 @@ export class Conversation {
   // --- Who has got how far
 
   mark({ type, user, seq, at }) {
-    const known = this.#marks.get(user) ?? { read: 0, readAt: null, delivered: 0 };
+    const name = this.#people[user]?.short;
+    const known = this.#marks.get(user) ?? { name, read: 0, readAt: null, delivered: 0 };
     if (type === "read" && seq > known.read) Object.assign(known, { read: seq, readAt: at });
     known.delivered = Math.max(known.delivered, seq);
     this.#marks.set(user, known);
     this.#view?.updateSoon();
   }
 
-  #others() {
-    const mySide = this.#people[this.#user]?.clinic;
-    return [...this.#marks].filter(
-      ([user]) => user !== this.#user && this.#people[user] && this.#people[user].clinic !== mySide,
-    );
+  // Whether somebody is on the other side of this person: the clinic's, or the patient's.
+  #isOther(user) {
+    const person = this.#people[user];
+    return Boolean(person) && person.clinic !== this.#people[this.#user]?.clinic;
   }
 
   #stateOf(entry) {
-    const others = this.#others();
-    const seen = others.filter(([, mark]) => mark.read >= entry.seq);
-    if (seen.length) {
-      const name = seen.map(([user]) => this.#people[user].short).join(", ");
-      // The time of a mark is the time of the newest message it covers.
-      const isNewest = !this.#log.entries.some(
-        (each) => each.seq > entry.seq && each.seq <= seen[0][1].read && each.sender === this.#user,
-      );
-      const at = isNewest && seen[0][1].readAt;
-      return at
-        ? words("seenAt", { name, time: this.#timeOf(at) })
+    const marks = [...this.#marks].filter(([user]) => !user || this.#isOther(user)).map(([, mark]) => mark);
+    const furthest = marks.reduce((one, other) => (other.read > one.read ? other : one));
+    if (furthest.read >= entry.seq) {
+      const { name, readAt } = furthest;
+      // When it was read is known of the newest message it covers alone.
+      return readAt && entry.seq === this.#lastOwnUpTo(furthest.read)
+        ? words("seenAt", { name, time: this.#timeOf(readAt) })
         : words("seen", { name });
     }
-    if (Number(this.#page.peerReadSeq) >= entry.seq) return words("seenOnly");
-    const delivered = others.some(([, mark]) => mark.delivered >= entry.seq);
-    return delivered || Number(this.#page.peerDeliveredSeq) >= entry.seq
-      ? words("delivered")
-      : words("sent");
+    return words(marks.some((mark) => mark.delivered >= entry.seq) ? "delivered" : "sent");
+  }
+
+  #lastOwnUpTo(seq) {
+    const { entries } = this.#log;
+    for (let index = this.#log.indexOf(seq + 1) - 1; index >= 0; index -= 1) {
+      const entry = this.#log.get(entries[index].seq);
+      if (entry.sender === this.#user && !entry.isDeleted) return entry.seq;
+    }
+    return 0;
   }
 
   #timeOf(moment) {
     const { times } = this.#tab;
     const date = new Date(moment);
     const time = times.time(date);
-    return times.day(date) === times.day(new Date()) ? time : `${times.dayName(date)}, ${time}`;
+    return times.day(date) === times.day(new Date()) ? time : `${times.shortDay(date)}, ${time}`;
   }
 
   // Read is what was on a visible page that has the focus, scrolled to its end.
@@ -338,7 +341,7 @@ export class Conversation {
   #showPresence() {
     const node = one("[data-presence]");
     if (!node) return;
-    const isOnline = this.#others().some(([user]) => this.#online.has(user));
+    const isOnline = [...this.#online].some((user) => this.#isOther(user));
     node.textContent = isOnline ? words("online") : "";
     node.hidden = !isOnline;
   }
@@ -446,7 +449,7 @@ export class Conversation {
     const bar = link.closest("[data-actions]");
     const question = document.createElement("p");
     question.className = "message__question";
-    question.append(words("deleteQuestion"), " ");
+    question.append(words("confirmDelete"), " ");
     for (const [name, text] of [
       ["deleteYes", words("discard")],
       ["deleteNo", words("keep")],

@@ -10,6 +10,9 @@ const templates = new Map(
   ]),
 );
 
+const NO_ID = "00000000-0000-0000-0000-000000000000";
+const addresses = document.querySelector("[data-chat]").dataset.attachmentUrl ?? "";
+
 function clone(name) {
   return templates.get(name).firstElementChild.cloneNode(true);
 }
@@ -97,32 +100,27 @@ function file(node, attachment) {
   box.hidden = !attachment;
   box.replaceChildren();
   if (!attachment) return;
-  const isImage = Boolean(attachment.width && attachment.thumbnail);
+  const isImage = Boolean(attachment.width);
+  const address = addresses.replace(NO_ID, attachment.id);
   const shown = clone(isImage ? "image" : "file");
   const link = shown.matches("a") ? shown : shown.querySelector("a");
-  if (link) link.href = attachment.url;
+  link.href = address;
   if (isImage) {
     const image = shown.querySelector("img");
-    image.alt = attachment.name;
     // Known sizes keep the page still while pictures load.
     image.width = attachment.width;
     image.height = attachment.height;
-    image.src = attachment.thumbnail;
-  } else {
-    fill(shown, "[data-file-name]", attachment.name);
-    fill(shown, "[data-file-size]", size(attachment.size));
+    image.src = `${address}?thumbnail=1`;
   }
+  fill(shown, "[data-file-name]", attachment.name);
+  fill(shown, "[data-file-size]", size(attachment.size));
   box.append(shown);
 }
 
-export function size(bytes) {
-  const units = ["bytes", "KB", "MB"];
-  let unit = 0;
-  while (bytes >= 1000 && unit < units.length - 1) {
-    bytes /= 1000;
-    unit += 1;
-  }
-  return `${bytes >= 10 || unit === 0 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`;
+// "1.2 MB"
+function size(bytes) {
+  if (bytes < 1_000_000) return `${Math.max(1, Math.round(bytes / 1_000))} KB`;
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 function time(node, row) {
@@ -165,6 +163,11 @@ function actions(node, row) {
     const link = bar.querySelector(`[data-${name}]`);
     if (!link) continue;
     link.hidden = !row.can?.[name];
+    const which = words(name === "reply" ? "toMessage" : "theMessage", { time: row.time });
+    let hint = link.querySelector(".govuk-visually-hidden");
+    if (!hint) link.append((hint = document.createElement("span")));
+    hint.className = "govuk-visually-hidden";
+    hint.textContent = ` ${which}`;
     // The arrow keys lead through older rows, so that Tab is not a walk through all of them.
     link.tabIndex = row.isCurrent ? 0 : -1;
     link.setAttribute("href", `?${name === "reply" ? "reply_to" : name}=${row.seq ?? ""}#composer`);

@@ -1,29 +1,22 @@
 // What people wrote, as nodes. Their text never becomes markup: it only ever becomes text nodes.
 
-const ADDRESS = /https?:\/\/[^\s<>"']+/gi;
-const NOT_AT_THE_END = /[.,;:!?…)\]}]+$/;
+// As chat/templatetags/chat.py: an address ends at a character that turns the direction of text,
+// which could make it look like another one.
+const ADDRESS = /https?:\/\/[^\s<>"'`\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gi;
+const NOT_AT_THE_END = /[.,;:!?)\]}»”’]+$/;
 
 // A fragment of text with its web addresses as links.
 export function linked(text) {
   const fragment = document.createDocumentFragment();
   let done = 0;
   for (const found of text.matchAll(ADDRESS)) {
-    const address = trimmed(found[0]);
+    const address = found[0].replace(NOT_AT_THE_END, "");
     if (!isWeb(address)) continue;
     fragment.append(text.slice(done, found.index), link(address));
     done = found.index + address.length;
   }
   fragment.append(text.slice(done));
   return fragment;
-}
-
-// Marks of the sentence around an address are not its part; a bracket that it opened is.
-function trimmed(address) {
-  const shorter = address.replace(NOT_AT_THE_END, "");
-  const rest = address.slice(shorter.length);
-  return rest.startsWith(")") && shorter.includes("(") && !shorter.includes(")")
-    ? `${shorter})`
-    : shorter;
 }
 
 function isWeb(address) {

@@ -22,7 +22,7 @@ const times = new Times(page.zone);
 const outbox = new Outbox(page.user, transmit);
 const marks = new Marks(tellMark);
 const list = listRoot && new List(listRoot, page.user, times);
-const open = page.conversation
+const open = page.conversation && document.querySelector("[data-log]")
   ? new Conversation(page, { line, outbox, marks, list, times })
   : null;
 
@@ -31,8 +31,6 @@ let isPolling = false;
 let pollTimer = 0;
 let downTimer = 0;
 let isFine = true;
-
-document.querySelector("[data-check]")?.setAttribute("hidden", "");
 
 // --- Out
 

@@ -2,22 +2,22 @@
 
 import { words } from "./words.js";
 
+const DAY_MS = 86_400_000;
 const LANGUAGE = document.documentElement.lang || "en";
 
 export class Times {
   #time;
   #day;
+  #short;
   #long;
-  #longWithYear;
 
   constructor(timeZone) {
     const format = (options) => new Intl.DateTimeFormat(LANGUAGE, { ...options, timeZone });
     this.#time = format({ hour: "numeric", minute: "2-digit" });
     // Sweden writes days as ISO does, which is what `data-day` holds.
     this.#day = new Intl.DateTimeFormat("sv-SE", { timeZone });
-    const long = { weekday: "long", month: "long", day: "numeric" };
-    this.#long = format(long);
-    this.#longWithYear = format({ ...long, year: "numeric" });
+    this.#short = format({ month: "long", day: "numeric" });
+    this.#long = format({ weekday: "long", month: "long", day: "numeric", year: "numeric" });
   }
 
   // "9:05 am"
@@ -33,12 +33,16 @@ export class Times {
     return this.#day.format(moment);
   }
 
-  // "Today", "Yesterday", or "Friday, November 20"
+  // "November 20"
+  shortDay(moment) {
+    return this.#short.format(moment);
+  }
+
+  // "Today, Friday, November 20, 2026", or without "Today"
   dayName(moment, now = new Date()) {
     const day = this.day(moment);
-    if (day === this.day(now)) return words("today");
-    if (day === this.day(new Date(now.getTime() - 86_400_000))) return words("yesterday");
-    const sameYear = day.slice(0, 4) === this.day(now).slice(0, 4);
-    return (sameYear ? this.#long : this.#longWithYear).format(moment);
+    const name = this.#long.format(moment);
+    if (day === this.day(now)) return words("today", { day: name });
+    return day === this.day(new Date(now.getTime() - DAY_MS)) ? words("yesterday", { day: name }) : name;
   }
 }

@@ -3,7 +3,7 @@
 
 import { connection } from "./connection.js";
 import { getJson } from "./http.js";
-import { keepOnlyOf } from "./storage.js";
+import { keepOnlyOf, signOut } from "./storage.js";
 
 const ASK_AFTER_MS = 400; // many messages at once are one question
 const ASK_EVERY_MS = 30_000; // where no socket gets through
@@ -13,7 +13,7 @@ const links = document.querySelectorAll("[data-messages-link]");
 
 keepOnlyOf(user);
 for (const form of document.querySelectorAll("[data-sign-out]")) {
-  form.addEventListener("submit", () => keepOnlyOf(null));
+  form.addEventListener("submit", signOut);
 }
 
 function show(unread) {
