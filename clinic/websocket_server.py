@@ -26,6 +26,7 @@ FRAME_LIMIT = 64 * 1024
 PING_SECONDS = 20
 PONG_SECONDS = 30
 CLOSE_SECONDS = 5  # how long a client may take to answer a close frame
+SLOW_CLOSE_SECONDS = 30  # the same, when it still has to read what was sent before
 SEND_BUFFER = 256 * 1024  # bytes the kernel keeps for one socket: the rest is ours to bound
 DRAIN_SECONDS = 4.0
 REQUESTS_SECONDS = 5.0  # how long pages under way (embedded default) may take when it leaves
@@ -71,6 +72,8 @@ def make_server(application: Any, host: str, port: int, *, drain_seconds: float)
         def close(self, code: int) -> None:
             protocol = self._protocol
             if protocol.state == protocol.STATE_OPEN:
+                if self.paused:
+                    protocol.closeHandshakeTimeout = SLOW_CLOSE_SECONDS
                 protocol.sendCloseFrame(code=code, isReply=False)
 
         def pauseProducing(self) -> None:  # noqa: N802  (Twisted's name)
@@ -111,7 +114,10 @@ def make_server(application: Any, host: str, port: int, *, drain_seconds: float)
 
         def about_to_run(self) -> None:
             self.ws_factory.protocol = SocketProtocol
-            self.ws_factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_SECONDS)
+            # Without failByDrop=False a frame that is too large ends the connection with no code.
+            self.ws_factory.setProtocolOptions(
+                closeHandshakeTimeout=CLOSE_SECONDS, failByDrop=False
+            )
             loop = reactor._asyncioEventloop
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.leave)

@@ -164,14 +164,17 @@ class Wire:
         session: str | None = None,
         origin: str | None = "",
         subprotocols: tuple[str, ...] = ("clinic.chat.v1",),
+        path: str = "",
+        additional: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
         if session is None and user is not None:
             session = session_of(user)
         self.session = session
         headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session}"} if session else {}
+        headers |= additional or {}
         self.socket = connect(
-            server.address,
+            server.address.replace("/ws/chat/", path) if path else server.address,
             origin=server.origin if origin == "" else origin,  # type: ignore[arg-type]
             additional_headers=headers,
             subprotocols=subprotocols or None,  # type: ignore[arg-type]
