@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from chat import views, views_acts, views_begin, views_desk
+from chat import views, views_acts, views_attachments, views_begin, views_desk
 
 urlpatterns = [
     path("", views.messages_page, name="messages"),
@@ -12,7 +12,13 @@ urlpatterns = [
     path("waiting/", views_desk.waiting, name="messages_waiting"),
     path("settings/", views_desk.chat_settings, name="chat_settings"),
     path("unread", views.unread, name="messages_unread"),
+    path("attachments/<uuid:public_id>/", views_attachments.attachment, name="attachment"),
     path("<uuid:public_id>/", views.conversation, name="conversation"),
+    path(
+        "<uuid:public_id>/attachments/",
+        views_attachments.attachments,
+        name="conversation_attachments",
+    ),
     path("<uuid:public_id>/events", views.events, name="conversation_events"),
     path("<uuid:public_id>/transcript/", views.transcript, name="conversation_transcript"),
     path("<uuid:public_id>/edit/", views_acts.edit, name="conversation_edit"),

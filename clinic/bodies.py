@@ -4,10 +4,14 @@ Django compares only the declared Content-Length with its limit: over ASGI it fi
 of any length to disk, and over WSGI it takes a chunked body, which declares no length, for an
 empty one. Here a body is counted while it arrives. A chunked one within the limit works like any
 other; a longer one is marked, and the middleware `BodyLimit` answers 413.
+
+The addresses that take a file have a larger limit, for bodies that declare their length, as
+browsers' forms do.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -28,10 +32,18 @@ def declared_length(text: str | None) -> int:
         return 0
 
 
+def limit_for(method: str | None, path: str, length: int) -> int:
+    """Bytes that the body of a request to ``path`` may have, which declares ``length``."""
+    takes_file = method == "POST" and length and re.fullmatch(settings.UPLOAD_PATHS, path)
+    limit: int = settings.MAX_UPLOAD_BODY_BYTES if takes_file else settings.MAX_BODY_BYTES
+    return limit
+
+
 def limited_wsgi(app: WsgiApp) -> WsgiApp:
     def limited(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        limit: int = settings.MAX_BODY_BYTES
-        if declared_length(environ.get("CONTENT_LENGTH")) > limit:
+        length = declared_length(environ.get("CONTENT_LENGTH"))
+        limit = limit_for(environ.get("REQUEST_METHOD"), environ.get("PATH_INFO", ""), length)
+        if length > limit:
             environ[MARK] = True
         elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
             body = environ["wsgi.input"].read(limit + 1)
@@ -46,7 +58,9 @@ def limited_wsgi(app: WsgiApp) -> WsgiApp:
 
 def limited_asgi(app: AsgiApp) -> AsgiApp:
     async def limited(scope: Any, receive: Any, send: Any) -> None:
-        limit: int = settings.MAX_BODY_BYTES
+        headers = dict(scope.get("headers", ()))
+        length = declared_length(headers.get(b"content-length", b"").decode("latin-1"))
+        limit = limit_for(scope.get("method"), scope.get("path", ""), length)
         seen = 0
 
         async def counted() -> Any:
@@ -65,10 +79,16 @@ def limited_asgi(app: AsgiApp) -> AsgiApp:
 
 
 def too_large(request: HttpRequest) -> bool:
-    """Whether the request's body was longer than MAX_BODY_BYTES, or says that it will be."""
+    """Whether the request's body was longer than its limit, or says that it will be."""
+    length = declared_length(request.META.get("CONTENT_LENGTH"))
     scope = getattr(request, "scope", None) or {}
     return bool(
         request.META.get(MARK)
         or scope.get(MARK)
-        or declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES
+        or length > limit_for(request.method, request.path_info, length)
     )
+
+
+def is_upload(request: HttpRequest) -> bool:
+    """Whether the request's body is longer than any that carries no file."""
+    return declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES

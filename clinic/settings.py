@@ -61,8 +61,13 @@ if not ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
 
-# Of the contract but used by later releases; read here so that a typing error shows at once.
+# Of the contract but used by a later release; read here so that nobody believes files go there.
 STORAGE_URL = env.address("STORAGE_URL", {"s3"}, example="s3://BUCKET/PREFIX")
+if STORAGE_URL:
+    raise ImproperlyConfigured(
+        "STORAGE_URL is set, but this release keeps uploaded files in the database only "
+        "(in a folder when it runs embedded). Unset STORAGE_URL."
+    )
 CLINIC_NAME = env.text("CLINIC_NAME", "Harbour Health")
 EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
 
@@ -88,6 +93,7 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "clinic.apps.ClinicConfig",
     "clinic.jobs",
+    "clinic.uploads",
     "accounts",
     "clinic.directory",
     "appointments",
@@ -236,6 +242,7 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["d
 REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("send_due_mails", "clinic.jobs.outbox.send_due", 20),
     ("mail_about_unread_messages", "chat.mails.mail_about_unread", 60),
+    ("remove_unsent_uploads", "chat.attachments.remove_unsent", 3600),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
@@ -349,7 +356,18 @@ SESSION_ENGINE = (
 SESSION_COOKIE_AGE = 14 * 86_400
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # the longest form is a few kilobytes
-MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body; there are no uploads
+MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body without a file
+UPLOAD_MAX_BYTES = 10 * 1024 * 1024  # a file: a phone's largest photos, a scanned letter
+MAX_UPLOAD_BODY_BYTES = UPLOAD_MAX_BYTES + MAX_BODY_BYTES  # a file with the form around it
+UPLOAD_PATHS = r"/messages/[0-9a-f-]{36}/(?:attachments/)?"  # the addresses that take a file
+# Files are taken in memory: servers have no disk to write to, and the limit above bounds them.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BODY_BYTES
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+# Of one person; attempts that were refused count for the minute.
+UPLOADS_PER_MINUTE = env.number("UPLOADS_PER_MINUTE", 20, least=1)
+UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 100, least=1)
+UPLOAD_BYTES_PER_DAY = 200 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -373,6 +391,18 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Never under an address of their own: files go out through views that check who asks.
+    "uploads": {"BACKEND": "clinic.uploads.storage.DatabaseStorage"}
+    if PRODUCTION
+    else {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": VAR_DIR / "uploads",
+            "base_url": None,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if PRODUCTION
