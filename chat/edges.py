@@ -9,8 +9,9 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 
+from accounts.audit import record_refusal
 from accounts.models import Role, User
 from chat.folding import lines_at, search
 from chat.forms import ColleagueForm
@@ -35,11 +36,23 @@ def person(request: HttpRequest) -> User:
 
 
 def conversation_or_404(request: HttpRequest, public_id: uuid.UUID, now: datetime) -> Conversation:
-    """Somebody else's conversation does not exist here."""
+    """Somebody else's conversation does not exist here; who knows its id leaves a trace."""
     mine = Conversation.objects.visible_to(request.user, now).select_related(
         "patient", "hospital", "doctor__user", "handed_to__user"
     )
-    return get_object_or_404(mine, public_id=public_id)
+    found = mine.filter(public_id=public_id).first()
+    if found is not None:
+        return found
+    other = Conversation.objects.select_related("patient").filter(public_id=public_id).first()
+    if other is not None:
+        record_refusal(
+            "conversation.access",
+            actor=request.user,
+            patient=other.patient,
+            subject=other,
+            reason="not in it",
+        )
+    raise Http404
 
 
 def number(text: str | None) -> int | None:
@@ -137,4 +150,3 @@ def _search(request: HttpRequest, thread: Thread) -> dict[str, Any]:
         return {"q": ""}
     lines = search(thread.conversation, words, limit=FOUND)
     return {"q": words, "found": found_lines(lines, thread.me, thread.zone)}
-

@@ -31,6 +31,7 @@ from chat.frames import (
     dump,
     error_frame,
     parse,
+    read_client_id,
 )
 from chat.frames import Delete as DeleteFrame
 from chat.frames import Edit as EditFrame
@@ -140,6 +141,16 @@ def _words(error: FrameError) -> str:
     if error.code == BAD_FRAME and "control character" in error.detail:
         return _("The message holds a character that cannot be shown. Type it again without it.")
     return error.detail
+
+
+def usable_client_id(request: HttpRequest, problem: Problem) -> str:
+    """The id of a refused form for its next try; empty when it needs a new one: it was no id, or
+    it belongs to what was sent before the text was changed."""
+    try:
+        given = read_client_id(request.POST.get("client_id"))
+    except FrameError:
+        return ""
+    return "" if problem.code == CONFLICT else given
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -28,7 +28,14 @@ from chat.log import read
 from chat.marks import Mark, mark_all
 from chat.models import Conversation, Event
 from chat.publishing import publish_moved
-from chat.sending import Done, Problem, perform, problem_json, wants_json
+from chat.sending import (
+    Done,
+    Problem,
+    perform,
+    problem_json,
+    usable_client_id,
+    wants_json,
+)
 from chat.thread import thread_of, transcript_lines
 from chat.unread import unread_conversations
 
@@ -65,7 +72,7 @@ def conversation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             problem=problem.detail,
             typed={
                 "body": request.POST.get("body", ""),
-                "client_id": request.POST.get("client_id", ""),
+                "client_id": usable_client_id(request, problem),
                 "reply_to": request.POST.get("reply_to", ""),
             },
             status=problem.status,

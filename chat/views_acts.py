@@ -24,7 +24,7 @@ from chat.membership import add_colleague, hand_over, possible_colleagues, remov
 from chat.models import Conversation, Participant
 from chat.opening import close, reopen
 from chat.publishing import publish_moved
-from chat.sending import Problem, perform, problem_json, wants_json
+from chat.sending import Problem, perform, problem_json, usable_client_id, wants_json
 
 
 @require_POST
@@ -60,7 +60,7 @@ def _change(request: HttpRequest, public_id: uuid.UUID, what: dict[str, object])
         if wants_json(request):
             return problem_json(problem)
         typed = {
-            "client_id": request.POST.get("client_id", ""),
+            "client_id": usable_client_id(request, problem),
             str(what["type"]): str(target or ""),
         }
         if "body" in what:
