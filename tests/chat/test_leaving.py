@@ -81,7 +81,7 @@ def test_a_slow_reader_is_closed_with_4008_and_costs_little(
         with Wire(server, alice) as again:
             [row] = again.welcome()["conversations"]
             assert row["last_seq"] == sent
-            got = []
+            got: list[int] = []
             more = True
             while more:
                 again.send("sync", conversation=str(talk.public_id), after=len(got), limit=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from uuid import uuid4
 
 from hypothesis import given
@@ -43,7 +44,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.paused = False
-        self.resumed = None
+        self.resumed: Callable[[], None] | None = None
         self.written: list[str] = []
         self.code: int | None = None
 
@@ -53,25 +54,28 @@ class Transport:
     def close(self, code: int) -> None:
         self.code = code
 
+    def resume(self) -> None:
+        self.paused = False
+        assert self.resumed is not None
+        self.resumed()
+
 
 def test_an_outbox_sends_at_once_and_keeps_the_order_when_it_may_not() -> None:
     flow = Transport()
-    outbox = Outbox(flow)  # type: ignore[arg-type]
+    outbox = Outbox(flow)
     outbox.put(Outgoing("1"))
     flow.paused = True
     outbox.put(Outgoing("2"))
     outbox.put(Outgoing("3"))
     assert flow.written == ["1"]
-    flow.paused = False
-    assert flow.resumed is not None
-    flow.resumed()
+    flow.resume()
     outbox.put(Outgoing("4"))
     assert flow.written == ["1", "2", "3", "4"]
 
 
 def test_half_full_drops_what_is_of_the_moment_and_full_closes() -> None:
     flow = Transport()
-    outbox = Outbox(flow)  # type: ignore[arg-type]
+    outbox = Outbox(flow)
     flow.paused = True
     for _ in range(MOST_FRAMES // 2):
         outbox.put(Outgoing("message"))
@@ -81,16 +85,14 @@ def test_half_full_drops_what_is_of_the_moment_and_full_closes() -> None:
     assert not outbox.closed
     outbox.put(Outgoing("one more"))
     assert outbox.closed and flow.code == SLOW_READER
-    flow.paused = False
-    assert flow.resumed is not None
-    flow.resumed()
+    flow.resume()
     outbox.put(Outgoing("late"))
     assert flow.written == []  # nothing after the close
 
 
 def test_one_long_answer_does_not_close_a_socket() -> None:
     flow = Transport()
-    outbox = Outbox(flow)  # type: ignore[arg-type]
+    outbox = Outbox(flow)
     flow.paused = True
     outbox.put(Outgoing("x" * 3_000_000))
     assert not outbox.closed

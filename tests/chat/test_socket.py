@@ -261,9 +261,9 @@ def test_presence_says_who_comes_and_who_leaves(
         patient.nothing("presence", 0.5)
         with Wire(chat_server, amara) as doctor:
             doctor.welcome()
-            about = {"conversation": str(talk.public_id)}
-            assert doctor.expect("presence", **about)["user"] == str(alice.public_id)
-            here = patient.expect("presence", **about)
+            place = str(talk.public_id)
+            assert doctor.expect("presence", conversation=place)["user"] == str(alice.public_id)
+            here = patient.expect("presence", conversation=place)
             assert here["user"] == str(amara.public_id) and here["online"] is True
         assert patient.expect("presence", online=False)["user"] == str(amara.public_id)
 

@@ -228,12 +228,12 @@ class Wire:
                 return frame
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            frame = self.receive(left)
-            if frame is None:
+            received = self.receive(left)
+            if received is None:
                 break
-            if fits(frame):
-                return frame
-            self.seen.append(frame)
+            if fits(received):
+                return received
+            self.seen.append(received)
         raise AssertionError(f"no {kind} {fields} in {seconds} s; got {self.seen}")
 
     def nothing(self, kind: str, seconds: float = 1.0) -> None:
