@@ -67,5 +67,7 @@ class ChatSettingsForm(forms.Form):
         if back and not first and "away_from" not in self.errors:
             self.add_error("away_from", _("Enter the first day away as well."))
         if first and back and back <= first:
-            self.add_error("away_until", _("The day you are back must be after the first day away."))
+            self.add_error(
+                "away_until", _("The day you are back must be after the first day away.")
+            )
         return cleaned

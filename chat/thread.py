@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from accounts.models import User
 from appointments.templatetags.times import long_date
@@ -185,7 +187,7 @@ def _shown(
                     and above.sender_id == line.sender_id
                 ),
                 own=own,
-                state=_state(line, marks, last_seen, zone) if own else "",
+                state=_state(line, marks, last_seen, zone, today) if own else "",
                 quote=quote,
                 quote_who=_who(quote, me) if quote else "",
                 may_edit=own and is_open and now - line.at <= EDIT_WITHIN,
@@ -197,7 +199,7 @@ def _shown(
     return found
 
 
-def _state(line: Line, marks: Marks, last_seen: int, zone: str) -> str:
+def _state(line: Line, marks: Marks, last_seen: int, zone: str, today: date) -> str:
     """Sent, Delivered or Seen. The time of reading is known of the last message read alone."""
     if line.deleted:
         return ""
@@ -206,10 +208,19 @@ def _state(line: Line, marks: Marks, last_seen: int, zone: str) -> str:
         if line.seq == last_seen and marks.read_at is not None:
             return _("Seen by %(name)s, %(time)s") % {
                 "name": who,
-                "time": time_words(marks.read_at, zone),
+                "time": _seen_at(marks.read_at, zone, today),
             }
         return _("Seen by %(name)s") % {"name": who}
     return _("Delivered") if line.seq <= marks.delivered else _("Sent")
+
+
+def _seen_at(moment: datetime, zone: str, today: date) -> str:
+    """``"9:06 am"``, and with the date unless it is today's."""
+    day, time = local(moment, zone).date(), time_words(moment, zone)
+    if day == today:
+        return time
+    words = date_format(day, pgettext("day of this year, long", "F j"))
+    return _("%(day)s, %(time)s") % {"day": words, "time": time}
 
 
 def _who(line: Line, me: Member) -> str:

@@ -25,9 +25,7 @@ def with_marks(conversations: QuerySet[Conversation], user: Any) -> QuerySet[Con
     """With ``read_seq``, how far ``user`` has read."""
     mine = Participant.objects.filter(conversation=OuterRef("pk"), user=user)
     return conversations.annotate(
-        read_seq=Coalesce(
-            Subquery(mine.values("read_seq")[:1]), 0, output_field=IntegerField()
-        )
+        read_seq=Coalesce(Subquery(mine.values("read_seq")[:1]), 0, output_field=IntegerField())
     )
 
 
@@ -42,11 +40,7 @@ def _news(user: Any) -> QuerySet[Event]:
 def with_unread(conversations: QuerySet[Conversation], user: Any) -> QuerySet[Conversation]:
     """With ``read_seq`` and ``unread``, the number of messages not read."""
     counted = (
-        _news(user)
-        .order_by()
-        .values("conversation")
-        .annotate(number=Count("seq"))
-        .values("number")
+        _news(user).order_by().values("conversation").annotate(number=Count("seq")).values("number")
     )
     return with_marks(conversations, user).annotate(
         unread=Coalesce(Subquery(counted), 0, output_field=IntegerField())

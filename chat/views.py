@@ -20,9 +20,18 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.audit import record
+from chat.attachments import UploadRefused, store
 from chat.edges import conversation_or_404, list_context, number, person, thread_page
 from chat.folding import lines_after
-from chat.frames import BAD_FRAME, SYNC_DEFAULT, SYNC_LIMIT, UNAVAILABLE
+from chat.frames import (
+    BAD_FRAME,
+    CLOSED,
+    SYNC_DEFAULT,
+    SYNC_LIMIT,
+    TOO_FAST,
+    TOO_LONG,
+    UNAVAILABLE,
+)
 from chat.listing import other_side
 from chat.log import read
 from chat.marks import Mark, mark_all
@@ -39,6 +48,11 @@ from chat.sending import (
 from chat.thread import thread_of, transcript_lines
 from chat.unread import unread_conversations
 
+UPLOAD_CODES: dict[int, str] = {
+    HTTPStatus.CONFLICT: CLOSED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LONG,
+    HTTPStatus.TOO_MANY_REQUESTS: TOO_FAST,
+}
 TRANSCRIPT_PAGE = 1_000  # messages and notices
 
 
@@ -112,10 +126,6 @@ def _send(request: HttpRequest, found: Conversation) -> Done:
 
 
 def _store_file(request: HttpRequest, found: Conversation) -> str:
-    from chat.attachments import UploadRefused, store
-
-    if found.is_closed:
-        raise Problem("closed", _("This conversation is closed. Start it again to write."))
     try:
         stored = store(
             conversation=found,
@@ -124,7 +134,8 @@ def _store_file(request: HttpRequest, found: Conversation) -> str:
             now=timezone.now(),
         )
     except UploadRefused as refusal:
-        raise Problem(BAD_FRAME, str(refusal)) from refusal
+        code = UPLOAD_CODES.get(refusal.status, BAD_FRAME)
+        raise Problem(code, refusal.message) from refusal
     return str(stored.public_id)
 
 

@@ -30,9 +30,7 @@ def linked(text: str) -> SafeString:
         if not address.partition("://")[2]:
             continue
         parts.append((conditional_escape(text[end : match.start()]),))
-        parts.append(
-            (format_html(_LINK, address),)
-        )
+        parts.append((format_html(_LINK, address),))
         end = match.start() + len(address)
     parts.append((conditional_escape(text[end:]),))
     return format_html_join("", "{}", parts)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import time_machine
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,12 +19,13 @@ from accounts.models import AuditEvent, User
 from chat.access import members_of
 from chat.marks import Mark, mark_all
 from chat.membership import add_colleague, hand_over, remove_colleague
-from chat.models import ChatSettings, Conversation, Event, Kind, Participant
+from chat.models import Attachment, ChatSettings, Conversation, Event, Kind, Participant
 from chat.office import looked_at
 from chat.opening import close
 from chat.unread import unread_conversations
 from tests.cast import make_account, signed_in
 from tests.chat.clinic import NIGHT, NOW, Clinic, address, form, open_clinic, post_json, say
+from tests.files import HTML, png
 
 pytestmark = pytest.mark.django_db
 
@@ -381,6 +383,14 @@ def test_states_are_words(clinic: Clinic, talk: Conversation, alice: User) -> No
     mark_all([Mark(talk.public_id, clinic.doctor_user.pk, delivered=2, read=1)], now=NOW)
     page = signed_in(alice).get(address(talk))
     assert states(page) == ["Seen by Dr. Okafor, 10:00 am", "Delivered", "Sent"]
+
+
+def test_seen_on_another_day_says_which(clinic: Clinic, talk: Conversation, alice: User) -> None:
+    say(talk, alice, "Hello")
+    mark_all([Mark(talk.public_id, clinic.doctor_user.pk, read=1)], now=NOW)
+    with time_machine.travel(NOW + timedelta(days=1), tick=False):
+        page = signed_in(alice).get(address(talk))
+    assert states(page) == ["Seen by Dr. Okafor, November 3, 10:00 am"]
 
 
 def test_a_doctor_may_keep_for_herself_what_she_has_seen(
@@ -789,3 +799,28 @@ def test_the_composer_names_the_emergency_number_and_the_expected_reply(
     page = text_of(signed_in(alice).get(address(talk)))
     assert "Not for emergencies. If you think it is urgent, call 911." in page
     assert "We aim to answer within one working day." in page
+
+
+def test_a_photo_goes_out_with_the_form_and_once(talk: Conversation, alice: User) -> None:
+    client, fields = signed_in(alice), form("My arm")
+    for _ in range(2):
+        photo = SimpleUploadedFile("arm.png", png(), "image/png")
+        assert client.post(address(talk), fields | {"file": photo}).status_code == 302
+    [event] = Event.objects.all()
+    [stored] = Attachment.objects.all()
+    assert event.attachment == stored and stored.sent_seq == 1
+    page = client.get(address(talk)).content.decode()
+    assert f'href="/messages/attachments/{stored.public_id}/"' in page
+    assert f'src="/messages/attachments/{stored.public_id}/?thumbnail=1"' in page
+    assert "arm.png" in text_of(client.get(address(talk)))
+
+
+def test_a_file_that_is_no_picture_is_refused_and_the_text_stays(
+    talk: Conversation, alice: User
+) -> None:
+    client = signed_in(alice)
+    page = SimpleUploadedFile("x.png", HTML, "image/png")
+    answer = client.post(address(talk), form("My words", file=page))
+    assert answer.status_code == 422
+    assert "My words" in answer.content.decode()
+    assert not Event.objects.exists() and not Attachment.objects.exists()
