@@ -23,6 +23,7 @@ export class Connection extends EventTarget {
   #pingTimer = 0;
   #pongTimer = 0;
   #pauseMs = null;
+  welcome = null; // the last one
   isUp = false;
   isEnded = false;
   isBlocked = false;
@@ -81,6 +82,7 @@ export class Connection extends EventTarget {
     const frame = JSON.parse(text);
     if (frame.type === "welcome") {
       this.isUp = true;
+      this.welcome = frame;
       this.isBlocked = false;
       this.#attempt = this.#neverOpened = 0;
       clearInterval(this.#pingTimer);

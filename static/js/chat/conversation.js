@@ -108,6 +108,7 @@ export class Conversation {
     this.#showEarlier();
     for (const event of this.#early.splice(0)) this.take(event);
     this.#reached();
+    this.sync(); // for what came between the page and the socket
     const [, target] = /^#m(\d+)$/.exec(location.hash) ?? [];
     if (target) this.#goTo(Number(target));
     // Edits end after 15 minutes and days end at midnight, without an event.
@@ -329,7 +330,7 @@ export class Conversation {
   #showTyping() {
     const names = [...this.#typing.keys()].map((user) => this.#people[user].short);
     const text = names.length ? words("typing", { name: names[0] }) : "";
-    one("[data-typing]").textContent = names.length > 1 ? words("typingMany") : text;
+    one("p[data-typing]").textContent = names.length > 1 ? words("typingMany") : text;
   }
 
   presence({ user, online }) {
@@ -373,7 +374,7 @@ export class Conversation {
   }
 
   #showEarlier() {
-    const link = one("[data-earlier]");
+    const link = one("[data-log] [data-earlier]");
     if (link) link.closest("p").hidden = !this.#log.hasOlder && this.#view.showsStart;
   }
 
@@ -398,7 +399,7 @@ export class Conversation {
       this.#view?.toBottom();
       one("[data-log]").focus({ preventScroll: true });
     });
-    one("[data-earlier]")?.addEventListener("click", (event) => {
+    one("[data-log] [data-earlier]")?.addEventListener("click", (event) => {
       if (!this.#log) return;
       event.preventDefault();
       this.#loadOlder();

@@ -132,7 +132,9 @@ function sync(conversation, after) {
   line.send({ type: "sync", conversation, after, limit: 200 });
 }
 
-line.addEventListener("up", ({ detail: welcome }) => {
+line.addEventListener("up", ({ detail }) => welcomed(detail));
+
+function welcomed(welcome) {
   const isOther = welcome.user !== page.user;
   // A restored database or another person: nothing on this page is true any more.
   if (isOther || (epoch !== null && epoch !== welcome.epoch)) {
@@ -147,7 +149,7 @@ line.addEventListener("up", ({ detail: welcome }) => {
   outbox.flush();
   stopPolling();
   showLine();
-});
+}
 
 line.addEventListener("down", () => {
   outbox.restart();
@@ -207,6 +209,7 @@ async function poll() {
 // --- The line that says when it is not fine
 
 function showLine(polled = false) {
+  page.line = line.isUp ? "up" : "down"; // for tests and for whoever looks into a problem
   if (line.isEnded) return;
   const fine = navigator.onLine !== false && (line.isUp || polled === true);
   if (fine) {
@@ -237,7 +240,9 @@ function say(text, link = null) {
   if (link) note.append(" ", link);
 }
 
-if (!line.isUp) showLine();
+// The header's count may have opened the line before this module was here to listen.
+if (line.isUp) welcomed(line.welcome);
+else showLine();
 
 // A phone's keyboard shrinks what can be seen, on some without shrinking the page: the thread takes
 // the height that is left, so that the keyboard never covers the composer.
