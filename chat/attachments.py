@@ -25,19 +25,34 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from appointments.transactions import in_one_transaction
+from chat.frames import BAD_FRAME, CLOSED, TOO_FAST, TOO_LONG
 from chat.models import Attachment, Conversation, Event, Kind
 from clinic.logs import type_name
 from clinic.uploads.checking import Checked, check, refuse_size
 from clinic.uploads.refusals import UploadRefused
 
-__all__ = ["UploadRefused", "open_bytes", "remove_unsent", "store", "visible_attachments"]
+__all__ = [
+    "UploadRefused",
+    "code_of",
+    "open_bytes",
+    "remove_unsent",
+    "store",
+    "visible_attachments",
+]
 
 KEEP_UNSENT = timedelta(days=1)
 DAY = timedelta(days=1)
 MINUTE = 60
 REMOVED_AT_ONCE = 500
 
+CODES = {409: CLOSED, 413: TOO_LONG, 429: TOO_FAST}
+
 log = structlog.get_logger("chat.attachments")
+
+
+def code_of(refusal: UploadRefused) -> str:
+    """The error code of the protocol."""
+    return CODES.get(refusal.status, BAD_FRAME)
 
 
 def uploads() -> Storage:

@@ -23,17 +23,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.audit import record
-from chat.attachments import UploadRefused, open_bytes, store, visible_attachments
+from chat.attachments import UploadRefused, code_of, open_bytes, store, visible_attachments
 from chat.edges import conversation_or_404, number, person
-from chat.frames import BAD_FRAME, CLOSED, TOO_FAST, TOO_LONG, error_frame
+from chat.frames import error_frame
 from chat.log import attachment_frame
 
 LISTED = 50  # files of one answer
-CODES = {
-    HTTPStatus.CONFLICT: CLOSED,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LONG,
-    HTTPStatus.TOO_MANY_REQUESTS: TOO_FAST,
-}
 POLICY = "default-src 'none'; sandbox"
 CHUNK = 256 * 1024  # bytes
 
@@ -51,8 +46,8 @@ def attachments(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
                 raise UploadRefused(_("Choose a file first, then send it."))
             stored = store(conversation=found, by=person(request), upload=upload, now=now)
         except UploadRefused as refusal:
-            code = CODES.get(HTTPStatus(refusal.status), BAD_FRAME)
-            return JsonResponse(error_frame(code, refusal.message), status=refusal.status)
+            frame = error_frame(code_of(refusal), refusal.message)
+            return JsonResponse(frame, status=refusal.status)
         return JsonResponse(attachment_frame(stored), status=HTTPStatus.CREATED)
     files = visible_attachments(person(request), now).filter(
         conversation=found, sent_seq__isnull=False

@@ -395,13 +395,8 @@ STORAGES = {
     "uploads": {"BACKEND": "clinic.uploads.storage.DatabaseStorage"}
     if PRODUCTION
     else {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": VAR_DIR / "uploads",
-            "base_url": None,
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
+        "BACKEND": "clinic.uploads.storage.FolderStorage",
+        "OPTIONS": {"location": VAR_DIR / "uploads"},
     },
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"

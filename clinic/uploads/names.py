@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 LONGEST = 120  # characters
+LONGEST_EXTENSION = 10  # a longer one is no extension
 # Separators of paths and what file systems do not allow in a name.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
 # Names that Windows gives to devices, with any ending.
@@ -28,9 +29,9 @@ def clean_name(name: str, *, fallback: str = "file") -> str:
     """
     name = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
     seen = "".join(part for part in name if unicodedata.category(part) not in UNSEEN)
-    seen = FORBIDDEN.sub("_", " ".join(seen.split())).strip(". ")
+    seen = FORBIDDEN.sub("_", " ".join(seen.split())).rstrip(". ")
     stem, dot, extension = seen.rpartition(".")
-    if not dot:
+    if not dot or len(extension) > LONGEST_EXTENSION:
         stem, extension = seen, ""
     stem = stem.strip(". ") or fallback
     if DEVICES.fullmatch(stem.partition(".")[0].strip()):

@@ -1,7 +1,9 @@
-"""Django storage in the database, for sites of more than one server.
+"""Where uploads are kept: in the database, or in a folder by the embedded default.
 
-A file is written in one transaction and read one piece at a time, so neither a statement nor the
-memory of a process grows with the file.
+Neither gives a file an address: files go out through views that check who asks.
+
+In the database a file is written in one transaction and read one piece at a time, so neither a
+statement nor the memory of a process grows with the file.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.files.base import File
-from django.core.files.storage import Storage
+from django.core.files.storage import FileSystemStorage, Storage
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Length
@@ -80,7 +82,7 @@ class StoredFile(File):
 
 @deconstructible(path="clinic.uploads.storage.DatabaseStorage")
 class DatabaseStorage(Storage):
-    """Files as rows of `StoredChunk`. They have no address: they go out through views only."""
+    """Files as rows of `StoredChunk`."""
 
     def _open(self, name: str, mode: str = "rb") -> StoredFile:
         if mode != "rb":
@@ -109,3 +111,14 @@ class DatabaseStorage(Storage):
         if not found["pieces"]:
             raise FileNotFoundError(f"{name} is not stored")
         return int(found["length"])
+
+
+@deconstructible(path="clinic.uploads.storage.FolderStorage")
+class FolderStorage(FileSystemStorage):
+    """Files in a folder that only this process's user may read."""
+
+    def __init__(self, location: Any) -> None:
+        super().__init__(location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
+
+    def url(self, name: str | None) -> str:
+        raise ValueError("Uploaded files have no address.")
