@@ -21,6 +21,7 @@ from chat.log import EDIT_WITHIN, iso
 from chat.models import ChatSettings, Conversation, Participant
 
 PAGE = 50  # messages and notices
+GROUP = timedelta(minutes=10)  # messages of one person within it stand as one group
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Shown:
     time: str
     day: date
     day_words: str  # above the line where a day begins, else empty
-    follows: bool  # the same sender as the line above, on the same day
+    follows: bool  # the same sender as the line above, on the same day, soon after it
     own: bool
     state: str
     quote: Line | None
@@ -185,6 +186,7 @@ def _shown(
                     and not line.is_notice
                     and not above.is_notice
                     and above.sender_id == line.sender_id
+                    and line.at - above.at < GROUP
                 ),
                 own=own,
                 state=_state(line, marks, last_seen, zone, today) if own else "",

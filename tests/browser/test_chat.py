@@ -17,11 +17,13 @@ from tests.browser.talks import (
     act,
     bodies,
     composer,
+    connected,
     enter,
     message,
     say,
     state,
 )
+from tests.files import HTML, jpeg, pdf, png
 from tests.site import Site
 
 SOCKET = re.compile(r"/ws/chat/$")
@@ -372,6 +374,138 @@ def test_a_refused_message_holds_back_the_later_ones(pair: tuple[Page, Page], ta
     message(patient, "A reply to nothing").get_by_role("button", name="Delete").click()
     expect(message(doctor, "Later")).to_be_visible()
     assert talk.stored() == ["Later"]
+
+
+def test_a_silent_line_is_given_up_after_35_seconds(talk: Talk, open_page: OpenPage) -> None:
+    page = open_page(person=talk.patient)
+    opened: list[WebSocketRoute] = []
+    is_mute = False
+
+    def through(socket: WebSocketRoute) -> None:
+        opened.append(socket)
+        server = socket.connect_to_server()
+        first = len(opened) == 1
+        server.on_message(lambda text: None if is_mute and first else socket.send(text))
+
+    page.route_web_socket(SOCKET, through)
+    page.clock.install()
+    enter(page, talk)
+    is_mute = True
+    page.clock.run_for(34_000)
+    expect(page.locator("[data-chat]")).to_have_attribute("data-line", "up")
+    assert len(opened) == 1
+    page.clock.run_for(1_500)
+    expect(page.locator("[data-chat]")).to_have_attribute("data-line", "down")
+    page.clock.run_for(600)  # the first attempt comes within half a second
+    connected(page)
+    assert len(opened) == 2
+
+
+def test_a_restored_database_is_read_anew(talk: Talk, open_page: OpenPage, site: Site) -> None:
+    page = open_page(person=talk.patient)
+    network = Cut(page.context)
+    enter(page, talk)
+    page.evaluate("window.isOld = true")
+    network.cut()
+    run(site, "UPDATE chat_epoch SET value = value || 'x'")
+    network.mend()
+    expect(page.locator("[data-chat][data-line=up]")).to_be_visible()
+    for _ in range(100):
+        if page.evaluate("window.isOld") is None:
+            break
+        page.wait_for_timeout(100)
+    assert page.evaluate("window.isOld") is None
+
+
+def test_who_loses_access_sees_nothing_any_more(pair: tuple[Page, Page], talk: Talk) -> None:
+    patient, doctor = pair
+    say(patient, "Between us")
+    expect(message(doctor, "Between us")).to_be_visible()
+    other = "(SELECT MIN(id) FROM directory_doctor)"
+    run(
+        talk.site,
+        f"UPDATE chat_conversation SET doctor_id = {other} WHERE id = ?",  # noqa: S608
+        talk.pk,
+    )
+    expect(doctor.locator("[data-connection]")).to_have_text(
+        "You no longer take part in this conversation.", timeout=15_000
+    )
+    expect(doctor.locator("li.message")).to_have_count(0)
+    expect(composer(doctor)).to_have_count(0)
+    expect(message(patient, "Between us")).to_be_visible()
+
+
+def test_a_disabled_account_is_signed_out(pair: tuple[Page, Page], talk: Talk) -> None:
+    patient, _doctor = pair
+    run(talk.site, "UPDATE accounts_user SET is_active = 0 WHERE email = ?", talk.patient)
+    line = patient.locator("[data-connection]")
+    expect(line).to_contain_text("You are signed out", timeout=15_000)
+    expect(line.get_by_role("link", name="Sign in")).to_be_visible()
+
+
+# --- Files
+
+
+def test_a_photo_is_sent_with_progress_and_shown_small(pair: tuple[Page, Page]) -> None:
+    patient, doctor = pair
+    photo = {"name": "rash.jpg", "mimeType": "image/jpeg", "buffer": jpeg((1600, 1200))}
+    patient.get_by_label("Add a photo or PDF").set_input_files([photo])  # type: ignore[list-item]
+    expect(patient.locator("[data-file-state]")).to_contain_text("rash.jpg is attached.")
+    say(patient, "This is my arm")
+    for page in pair:
+        image = message(page, "This is my arm").locator("img")
+        expect(image).to_be_visible()
+        expect(image).to_have_js_property("complete", True)
+        assert 0 < image.evaluate("image => image.naturalWidth") < 1600
+        expect(message(page, "This is my arm")).to_contain_text("rash.jpg")
+    expect(patient.locator("[data-file-state]")).to_be_hidden()
+    with doctor.expect_download() as download:
+        message(doctor, "This is my arm").locator("a.file").click()
+    assert download.value.suggested_filename.startswith("rash")
+
+    # A file needs no words, and a reload shows it as the server writes it.
+    patient.get_by_label("Add a photo or PDF").set_input_files(
+        [{"name": "plan.pdf", "mimeType": "application/pdf", "buffer": pdf()}]
+    )
+    patient.get_by_role("button", name="Send", exact=True).click()
+    expect(doctor.locator("li.message a.file", has_text="plan.pdf")).to_be_visible()
+
+
+def test_an_upload_shows_its_progress_and_can_be_tried_again(
+    talk: Talk, open_page: OpenPage
+) -> None:
+    page = enter(open_page(person=talk.patient), talk)
+    uploads = re.compile("/attachments/$")
+    held: list[Route] = []
+    page.route(uploads, lambda route: held.append(route))
+    chosen = page.get_by_label("Add a photo or PDF")
+    chosen.set_input_files([{"name": "arm.png", "mimeType": "image/png", "buffer": png()}])
+    shown = page.locator("[data-file-state]")
+    expect(shown).to_contain_text(re.compile(r"Uploading arm\.png: \d+ %"))
+    expect(page.locator("progress[data-progress]")).to_be_visible()
+    say(page, "Sent before it was there")  # goes out when the file is up
+    held[0].abort()
+    expect(shown).to_contain_text("could not be uploaded")
+    page.unroute(uploads)
+    shown.get_by_role("button", name="Try again").click()
+    expect(shown).to_contain_text("arm.png is attached.")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(message(page, "Sent before it was there").locator("img")).to_be_visible()
+    assert talk.stored() == ["Sent before it was there"]
+
+
+def test_a_refused_file_has_its_sentence(talk: Talk, open_page: OpenPage) -> None:
+    page = enter(open_page(person=talk.patient), talk)
+    page.get_by_label("Add a photo or PDF").set_input_files(
+        [{"name": "arm.jpg", "mimeType": "image/jpeg", "buffer": HTML}]
+    )
+    shown = page.locator("[data-file-state]")
+    expect(shown).to_contain_text(re.compile(r"\w+ .*\."))
+    expect(shown.get_by_role("button", name="Try again")).to_have_count(0)
+    shown.get_by_role("button", name="Remove file").click()
+    expect(shown).to_be_hidden()
+    say(page, "Without it")
+    expect(state(page, "Without it")).to_have_text(re.compile("^(Sent|Delivered)"))
 
 
 # --- Reading

@@ -11,6 +11,12 @@ const NEAR_PX = 800; // from an end of the window, at which rows are added
 const AT_BOTTOM_PX = 48;
 const GROUP_MS = 10 * 60_000; // messages of one person within it are one group
 
+// A picture that is on the page already is not fetched again because its message was seen.
+function keepPicture(before, after) {
+  const [old, now] = [before, after].map((node) => node.querySelector("[data-attachment] .file"));
+  if (old && now && old.href === now.href) now.replaceWith(old);
+}
+
 // Events: "bottom" (the newest was scrolled to), "scrolled", "top" (older events are wanted).
 export class View extends EventTarget {
   #box;
@@ -216,6 +222,7 @@ export class View extends EventTarget {
       const known = this.#nodes.get(row.key);
       const same = known?.signature === signature;
       const node = same ? known.node : build(row);
+      if (known && !same) keepPicture(known.node, node);
       if (known && !same) {
         if (at === known.node) at = at.nextElementSibling;
         known.node.replaceWith(node);
