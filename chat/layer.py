@@ -72,14 +72,18 @@ class PipelinedShard(RedisSingleShardConnection):
     async def _flush_waiting(self) -> None:
         try:
             while self._waiting:
-                batch = self._waiting[:MOST_AT_ONCE]
-                self._waiting = self._waiting[MOST_AT_ONCE:]
+                # Whoever gave up waiting has told so: sent late, it would only be a burden.
+                waiting = [one for one in self._waiting if not one[2].done()]
+                batch, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
+                if not batch:
+                    return
                 error: BaseException | None = None
                 try:
                     async with asyncio.timeout(PUBLISH_SECONDS):
                         await self._publish_all(batch)
                 except AWAY as failure:
                     error = failure
+                    batch, self._waiting = batch + self._waiting, []
                     await self._drop_publisher()
                 for _, _, done in batch:
                     if done.done():

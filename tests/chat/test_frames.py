@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 from uuid import UUID
 
@@ -79,6 +80,18 @@ def test_a_body_is_kept_as_it_was_written(body: str) -> None:
 def test_a_sync_gets_at_most_200_events(limit: int) -> None:
     text = json.dumps({"type": "sync", "conversation": PLACE, "after": 0, "limit": limit})
     assert frames.parse(text) == frames.Sync(UUID(PLACE), 0, min(limit, 200))
+
+
+def test_control_characters_and_half_characters_are_refused_and_nothing_else() -> None:
+    for code in (*range(0x3000), *range(0xD700, 0xE100), 0x1F9FA):
+        character = chr(code)
+        refused = unicodedata.category(character) in {"Cc", "Cs"} and character not in "\t\n\r"
+        try:
+            frames.clean_body(f"a{character}b")
+        except FrameError:
+            assert refused, hex(code)
+        else:
+            assert not refused, hex(code)
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4))

@@ -213,6 +213,28 @@ def test_a_locked_conversation_holds_up_only_itself(
     assert connection.vendor
 
 
+def test_a_layer_that_drops_and_doubles_loses_and_doubles_nothing(
+    redis: Redis, talk: Conversation, alice: User, amara: User
+) -> None:
+    lossy = {"DJANGO_SETTINGS_MODULE": "tests.chat.lossy", "CHAT_FRAMES_PER_MINUTE": "100000"}
+    with (
+        ChatServer(redis_urls=[redis.url], **lossy) as one,
+        ChatServer(redis_urls=[redis.url], **lossy) as other,
+        Wire(one, alice) as patient,
+        Wire(other, amara) as doctor,
+    ):
+        patient.welcome()
+        doctor.welcome()
+        for number in range(100):
+            patient.say(talk, f"p{number}")
+            doctor.say(talk, f"d{number}")
+            time.sleep(0.01)
+        for wire in (patient, doctor):
+            events = [wire.expect("message", 15) for _ in range(200)]
+            assert [event["seq"] for event in events] == list(range(1, 201))
+            wire.nothing("message", 0.5)
+
+
 def test_several_redis_share_the_users(
     redis: Redis, talk: Conversation, alice: User, amara: User
 ) -> None:
