@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from bench.common import ROOT, cpu_seconds, percentile, save, say
@@ -212,7 +213,14 @@ class Client:
         self._writer.close()
 
 
-async def connect_all(stack: ChatStack) -> list[tuple[Client, Client, str]]:
+class Talk(NamedTuple):
+    """A conversation and its two people's sockets."""
+
+    sides: tuple[Client, Client]
+    conversation: str
+
+
+async def connect_all(stack: ChatStack) -> list[Talk]:
     """Everybody's sockets; the two of a pair on different servers when there are two."""
     many = asyncio.Semaphore(200)
 
@@ -227,14 +235,12 @@ async def connect_all(stack: ChatStack) -> list[tuple[Client, Client, str]]:
         *(one(ports[side % len(ports)], pair[side]) for pair in stack.pairs for side in (0, 1))
     )
     return [
-        (clients[2 * number], clients[2 * number + 1], pair[2])
+        Talk((clients[2 * number], clients[2 * number + 1]), pair[2])
         for number, pair in enumerate(stack.pairs)
     ]
 
 
-async def load(
-    talks: Sequence[tuple[Client, Client, str]], *, rate: int, seconds: float
-) -> dict[str, Any]:
+async def load(talks: Sequence[Talk], *, rate: int, seconds: float) -> dict[str, Any]:
     """Latencies in milliseconds from the intended send time, and what went wrong (nothing)."""
     intended: dict[str, float] = {}
     sent_by: dict[str, tuple[int, int]] = {}
@@ -248,14 +254,14 @@ async def load(
         side = (number // len(talks)) % 2
         client_id = str(uuid4())
         intended[client_id], sent_by[client_id] = due, (place, side)
-        talks[place][side].send(
-            f'{{"type":"send","conversation":"{talks[place][2]}",'
+        talks[place].sides[side].send(
+            f'{{"type":"send","conversation":"{talks[place].conversation}",'
             f'"client_id":"{client_id}","body":"{BODY}"}}'
         )
     deadline = time.perf_counter() + SETTLE_SECONDS
     while time.perf_counter() < deadline:
-        acks = sum(len(client.acks) for talk in talks for client in talk[:2])
-        events = sum(len(client.events) for talk in talks for client in talk[:2])
+        acks = sum(len(client.acks) for talk in talks for client in talk.sides)
+        events = sum(len(client.events) for talk in talks for client in talk.sides)
         if acks >= total and events >= 2 * total:
             break
         await asyncio.sleep(0.05)
@@ -263,7 +269,7 @@ async def load(
 
 
 def _judge(
-    talks: Sequence[tuple[Client, Client, str]],
+    talks: Sequence[Talk],
     intended: dict[str, float],
     sent_by: dict[str, tuple[int, int]],
 ) -> dict[str, Any]:
@@ -272,7 +278,7 @@ def _judge(
     wrong: dict[str, int] = defaultdict(int)
     for place, talk in enumerate(talks):
         for side in (0, 1):
-            client = talk[side]
+            client = talk.sides[side]
             wrong["errors"] += len(client.errors)
             seqs = [seq for _, seq, _ in client.events]
             wrong["doubled"] += len(seqs) - len(set(seqs))
@@ -300,6 +306,43 @@ def _judge(
     }
 
 
+def close_all(talks: Sequence[Talk]) -> None:
+    for talk in talks:
+        for client in talk.sides:
+            client.close()
+
+
+def _memory(pids: Sequence[int]) -> int:
+    """Kilobytes of memory in use by the processes (Linux)."""
+    text = "".join(Path(f"/proc/{pid}/status").read_text() for pid in pids)
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS"))
+
+
+def idle(stack: ChatStack, seconds: float) -> dict[str, Any]:
+    """What sockets cost that only stay: time to connect, memory, CPU while nothing comes."""
+
+    async def run() -> dict[str, Any]:
+        before, cpu = _memory(stack.pids), cpu_seconds(stack.pids)
+        begun = time.perf_counter()
+        talks = await connect_all(stack)
+        took = time.perf_counter() - begun
+        sockets = 2 * len(talks)
+        connecting = cpu_seconds(stack.pids) - cpu
+        cpu = cpu_seconds(stack.pids)
+        await asyncio.sleep(seconds)
+        row = {
+            "sockets": sockets,
+            "connected in s": round(took, 1),
+            "CPU ms a connect": round(connecting * 1000 / sockets, 2),
+            "KB a socket": round((_memory(stack.pids) - before) / sockets, 1),
+            "CPU % idle": round((cpu_seconds(stack.pids) - cpu) * 100 / seconds, 1),
+        }
+        close_all(talks)
+        return row
+
+    return asyncio.run(run())
+
+
 def measure(stack: ChatStack, rates: Sequence[int], seconds: float) -> list[dict[str, Any]]:
     async def run() -> list[dict[str, Any]]:
         begun = time.perf_counter()
@@ -324,9 +367,7 @@ def measure(stack: ChatStack, rates: Sequence[int], seconds: float) -> list[dict
                 }
             )
             say(json.dumps(rows[-1]))
-        for one, other, _ in talks:
-            one.close()
-            other.close()
+        close_all(talks)
         return rows
 
     return asyncio.run(run())
@@ -338,6 +379,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--servers", default="1,2")
+    parser.add_argument("--idle", type=int, default=5_000, help="idle sockets; 0 leaves them out")
     asked = parser.parse_args(arguments)
     rates = [int(rate) for rate in asked.rates.split(",")]
     rows = []
@@ -345,6 +387,11 @@ def main(arguments: Sequence[str] = ()) -> int:
         with chat_stack(pairs=asked.pairs, servers=servers) as stack:
             rows += measure(stack, rates, asked.seconds)
     save("chat", rows)
+    if asked.idle:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # servers inherit it
+        with chat_stack(pairs=asked.idle // 2) as stack:
+            save("chat_idle", [idle(stack, 20)])
     return 0
 
 
