@@ -223,7 +223,7 @@ def test_s29_a_pdf_that_was_cut_off_is_refused() -> None:
         ("x.png", files.png_of_size(50_000, 50_000)),
         ("x.png", files.png_of_size(2**31 - 1, 2**31 - 1)),
         ("x.png", files.png_of_size(10_000, 9_900)),  # Pillow itself would only warn
-        ("x.png", files.png_of_size(5_001, 5_000)),
+        ("x.png", files.png_of_size(5_000, 3_401)),
         ("x.jpg", files.jpeg_of_size(65_000, 65_000)),
         ("x.jpg", files.jpeg_of_size(8_000, 6_501)),
         ("x.webp", files.webp_of_size(2**24 - 1, 2**8)),

@@ -23,12 +23,14 @@ from clinic.uploads.refusals import UploadRefused
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 FORMATS = {JPEG: "JPEG", PNG: "PNG", WEBP: "WEBP"}
 
+# What each format takes to decode and encode so many: 200 to 300 MiB. A scanned page at 400 dots
+# per inch has 15 million.
+MOST_PIXELS = {JPEG: 25_000_000, PNG: 17_000_000, WEBP: 17_000_000}
 # Phones' cameras have up to 50 million pixels. So large a JPEG is decoded at half its width and
 # height, which a decoder can do without ever holding the whole; the other formats cannot.
-MOST_PIXELS = 25_000_000
 MOST_PIXELS_HALVED = 52_000_000
 # A progressive JPEG is gone through once for each scan; programs write about ten.
-MOST_SCANS = 100
+MOST_SCANS = 40
 THUMBNAIL_SIDE = 320
 LARGEST_PROFILE = 1024 * 1024  # bytes of a colour profile
 
@@ -89,26 +91,27 @@ def _anew(data: bytes, content_type: str) -> Picture:
 
 def _open(data: bytes, content_type: str) -> Image.Image:
     """Opened but not decoded; refuses what would be too large decoded."""
+    most = MOST_PIXELS[content_type]
     if content_type == JPEG:
         # Not by Image.open: it makes another class of photos that hold several pictures.
         jpeg = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
         is_progressive = bool(jpeg.info.get("progressive"))
-        _refuse_pixels(jpeg.size, MOST_PIXELS if is_progressive else MOST_PIXELS_HALVED)
+        _refuse_pixels(jpeg.size, most if is_progressive else MOST_PIXELS_HALVED)
         if is_progressive and data.count(b"\xff\xda") > MOST_SCANS:
             raise _too_large()
-        if jpeg.width * jpeg.height > MOST_PIXELS:
+        if jpeg.width * jpeg.height > most:
             jpeg.draft(None, (jpeg.width // 2, jpeg.height // 2))
-            _refuse_pixels(jpeg.size, MOST_PIXELS)
+            _refuse_pixels(jpeg.size, most)
         return jpeg
     if content_type == WEBP:
-        _refuse_pixels(_webp_size(data), MOST_PIXELS)  # opening alone takes the memory
+        _refuse_pixels(_webp_size(data), most)  # opening alone takes the memory
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(data), formats=[FORMATS[content_type]])
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise _too_large() from error
-    _refuse_pixels(image.size, MOST_PIXELS)
+    _refuse_pixels(image.size, most)
     return image
 
 
