@@ -491,6 +491,7 @@ def test_an_upload_shows_its_progress_and_can_be_tried_again(
     expect(shown).to_contain_text("arm.png is attached.")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(message(page, "Sent before it was there").locator("img")).to_be_visible()
+    expect(state(page, "Sent before it was there")).to_have_text(re.compile("^(Sent|Delivered)"))
     assert talk.stored() == ["Sent before it was there"]
 
 

@@ -437,7 +437,9 @@ export class Conversation {
     for (const other of document.querySelectorAll(".message--open")) {
       if (other !== row) other.classList.remove("message--open");
     }
-    if (!String(getSelection())) row?.classList.toggle("message--open");
+    if (!row || String(getSelection())) return;
+    row.classList.toggle("message--open");
+    row.scrollIntoView({ block: "nearest" });
   }
 
   #reply(seq) {

@@ -51,11 +51,11 @@ function notice(row) {
 function message(row) {
   const node = clone("message");
   place(node, row);
-  node.classList.toggle("message--own", row.isOwn);
-  node.classList.toggle("message--follows", row.follows);
-  node.classList.toggle("message--deleted", row.isDeleted);
-  node.classList.toggle("message--failed", row.isFailed);
-  node.classList.toggle("message--waiting", row.isWaiting);
+  node.classList.toggle("message--own", Boolean(row.isOwn));
+  node.classList.toggle("message--follows", Boolean(row.follows));
+  node.classList.toggle("message--deleted", Boolean(row.isDeleted));
+  node.classList.toggle("message--failed", Boolean(row.isFailed));
+  node.classList.toggle("message--waiting", Boolean(row.isWaiting));
   node.dataset.key = row.key;
   if (row.sender) node.dataset.sender = row.sender;
   fill(node, ".message__who", row.who);
