@@ -16,11 +16,12 @@ from accounts.models import Role, User
 from chat.folding import lines_at, search
 from chat.forms import ColleagueForm
 from chat.frames import BODY_LIMIT
-from chat.listing import conversations_of, other_side, rows_of
+from chat.listing import conversations_at, other_side, rows_of
 from chat.membership import possible_colleagues
 from chat.models import Conversation
 from chat.office import reply_words
 from chat.thread import Thread, found_lines, thread_of
+from chat.unread import ids_of
 
 LISTED = 50  # conversations on a page of the list
 FOUND = 50  # hits of a search
@@ -66,11 +67,11 @@ def list_context(
     request: HttpRequest, now: datetime, current: Conversation | None = None
 ) -> dict[str, Any]:
     user = person(request)
-    page = Paginator(conversations_of(user, now), LISTED).get_page(
+    page = Paginator(ids_of(user, now), LISTED).get_page(
         request.GET.get("page") if current is None else None
     )
     return {
-        "rows": rows_of(list(page), user, now),
+        "rows": rows_of(conversations_at([row["pk"] for row in page], user), user, now),
         "page_obj": page,
         "current": current,
         "is_reception": user.role == Role.RECEPTION,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
@@ -27,7 +27,7 @@ MANY = 99
 class Row:
     """A conversation as its reader finds it in the list."""
 
-    conversation: Any  # annotated by `conversations_of`
+    conversation: Any  # annotated by `conversations_at`
     name: str
     about: str
     preview: str
@@ -36,23 +36,24 @@ class Row:
     is_new: bool
 
 
-def conversations_of(user: User, now: datetime) -> QuerySet[Conversation]:
-    """Newest first, with what a `Row` needs."""
+def conversations_at(keys: Sequence[int], user: User) -> list[Any]:
+    """The conversations with these keys, in their order, with what a `Row` needs."""
     last = (
         Event.objects.filter(conversation=OuterRef("pk"), kind__in=SHOWN)
         .order_by("-seq")
         .values("seq")[:1]
     )
-    return (
-        with_unread(Conversation.objects.visible_to(user, now), user)
+    found = (
+        with_unread(Conversation.objects.filter(pk__in=keys), user)
         .annotate(last_shown=Subquery(last))
-        .select_related("patient", "doctor", "hospital", "handed_to")
-        .order_by("-last_event_at", "-pk")
+        .select_related("patient", "doctor", "hospital")
     )
+    by_key = {one.pk: one for one in found}
+    return [by_key[key] for key in keys if key in by_key]
 
 
 def rows_of(conversations: Sequence[Any], user: User, now: datetime) -> list[Row]:
-    """Rows of ``conversations``, as `conversations_of` loads them."""
+    """Rows of ``conversations``, as `conversations_at` loads them."""
     charts = dict(Patient.objects.in_care_of(user, now).current().values_list("pk", "account_id"))
     lines = _last_lines(conversations)
     return [

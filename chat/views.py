@@ -7,10 +7,12 @@ as read; sending and "Check for new messages" do.
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,6 +22,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.audit import record
+from accounts.models import User
 from chat.attachments import UploadRefused, store
 from chat.edges import conversation_or_404, list_context, number, person, thread_page
 from chat.folding import lines_after
@@ -32,8 +35,8 @@ from chat.frames import (
     TOO_LONG,
     UNAVAILABLE,
 )
+from chat.history import events_after
 from chat.listing import other_side
-from chat.log import read
 from chat.marks import Mark, mark_all
 from chat.models import Conversation, Event
 from chat.publishing import publish_moved
@@ -110,7 +113,7 @@ def _send(request: HttpRequest, found: Conversation) -> Done:
         data["reply_to"] = number(request.POST["reply_to"]) or -1
     if request.POST.get("attachment"):
         data["attachment"] = request.POST["attachment"]
-    elif request.FILES.get("file"):
+    elif isinstance(upload := request.FILES.get("file"), UploadedFile):
         # The form without a script, sent twice: the file is there already.
         known = (
             Event.objects.filter(sender=user, client_id=data["client_id"].lower())
@@ -120,19 +123,14 @@ def _send(request: HttpRequest, found: Conversation) -> Done:
         data["attachment"] = (
             str(known.attachment.public_id)
             if known is not None and known.attachment is not None
-            else _store_file(request, found)
+            else _store_file(upload, user, found, now)
         )
     return perform(user, data, now=now)
 
 
-def _store_file(request: HttpRequest, found: Conversation) -> str:
+def _store_file(upload: UploadedFile, user: User, found: Conversation, now: datetime) -> str:
     try:
-        stored = store(
-            conversation=found,
-            by=person(request),
-            upload=request.FILES["file"],
-            now=timezone.now(),
-        )
+        stored = store(conversation=found, by=user, upload=upload, now=now)
     except UploadRefused as refusal:
         code = UPLOAD_CODES.get(refusal.status, BAD_FRAME)
         raise Problem(code, refusal.message) from refusal
@@ -160,7 +158,7 @@ def events(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     limit = number(request.GET.get("limit", str(SYNC_DEFAULT)))
     if after is None or limit is None:
         return problem_json(Problem(BAD_FRAME, _("after and limit must be whole numbers.")))
-    entries, more = read(found, after=after, limit=min(limit, SYNC_LIMIT))
+    entries, more = events_after(found, after=after, limit=min(limit, SYNC_LIMIT))
     return JsonResponse({"events": [entry.frame() for entry in entries], "more": more})
 
 

@@ -15,14 +15,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, Role, User
 from chat.access import members_of
 from chat.marks import Mark, mark_all
 from chat.membership import add_colleague, hand_over, remove_colleague
 from chat.models import Attachment, ChatSettings, Conversation, Event, Kind, Participant
 from chat.office import looked_at
 from chat.opening import close
-from chat.unread import unread_conversations
+from chat.unread import ids_of, unread_conversations
 from tests.cast import make_account, signed_in
 from tests.chat.clinic import NIGHT, NOW, Clinic, address, form, open_clinic, post_json, say
 from tests.files import HTML, png
@@ -142,10 +142,12 @@ def test_visible_to_and_members_agree(
     assert colleague.user is not None
     hand_over(conversation=talk, doctor=colleague, by=clinic.doctor_user, now=NOW)
     members = members_of([talk.pk, desk.pk], NOW)
+    bob.cares_for.update(since=NOW - timedelta(days=3), until=NOW + timedelta(seconds=1))
     people = [alice, bob, charlie, clinic.doctor_user, clinic.reception, colleague.user]
     for user in people:
         seen = set(Conversation.objects.visible_to(user, NOW).values_list("pk", flat=True))
         assert seen == {pk for pk, found in members.items() if user.pk in found}, user
+        assert seen == {row["pk"] for row in ids_of(user, NOW)}, user
 
 
 @pytest.mark.parametrize("tail", TAILS_READ)
@@ -539,7 +541,7 @@ def test_the_header_and_the_title_count_conversations(
 
 
 def test_what_a_colleague_answered_is_done_for_the_desk(clinic: Clinic, alice: User) -> None:
-    other = make_account("desk2@example.org", name="Leo Park", role=clinic.reception.role)
+    other = make_account("desk2@example.org", name="Leo Park", role=Role.RECEPTION)
     clinic.hospital.staff.create(user=other)
     desk = clinic.desk(alice.chart, by=alice)
     say(desk, alice, "Where do I park?")
