@@ -211,7 +211,8 @@ def test_the_list_of_people_takes_the_same_queries_for_one_and_for_three(
         make_carer(alice, make_patient(f"Person {number}"))
     client = signed_in(alice)
     client.get(reverse("people"))
-    with django_assert_num_queries(4):  # session, account, own chart, people in care
+    # Session, account, own chart, people in care, and the header's count of new messages.
+    with django_assert_num_queries(5):
         client.get(reverse("people"))
 
 
