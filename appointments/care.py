@@ -8,6 +8,7 @@ from appointments.models import Appointment, CareRelation
 
 # A visit lets its doctor read the record from the booking to a year after the visit.
 AFTER_VISIT = timedelta(days=365)
+AFTER_CONVERSATION = timedelta(days=365)  # from its opening by the patient's side
 
 
 def start_for_visit(appointment: Appointment, *, now: datetime) -> None:
@@ -35,3 +36,36 @@ def end_for_visit(appointment: Appointment, *, now: datetime) -> None:
 def is_patient_of(patient_id: int, doctor_id: int) -> bool:
     """Whether the patient has been in this doctor's care, now or before: not a *new* patient."""
     return CareRelation.objects.filter(patient=patient_id, doctor=doctor_id).exists()
+
+
+def start_for_conversation(
+    *, doctor_id: int, patient_id: int, by_patient: bool, now: datetime
+) -> None:
+    """A conversation lets its doctor read the record: for a year when the patient's side opens it.
+
+    Opened by the doctor it lasts no longer than what allowed the doctor to open it, or doctors
+    could extend their own access for ever.
+    """
+    running = CareRelation.objects.running(now).filter(doctor=doctor_id, patient=patient_id)
+    until: datetime | None = now + AFTER_CONVERSATION
+    if not by_patient:
+        ends = list(running.values_list("until", flat=True))
+        until = None if None in ends else max((end for end in ends if end), default=now)
+    relation = running.filter(why=CareRelation.Why.CONVERSATION).order_by("pk").first()
+    if relation is None:
+        CareRelation.objects.create(
+            doctor_id=doctor_id,
+            patient_id=patient_id,
+            why=CareRelation.Why.CONVERSATION,
+            since=now,
+            until=until,
+        )
+    elif by_patient:
+        relation.until = until
+        relation.save(update_fields=["until"])
+
+
+def has_care_of(*, doctor_id: int, patient_id: int, now: datetime) -> bool:
+    """Whether the patient is in this doctor's care now."""
+    running = CareRelation.objects.running(now)
+    return running.filter(doctor=doctor_id, patient=patient_id).exists()

@@ -9,6 +9,9 @@ Texts are UTF-8. Django decodes addresses and forms by whichever codec the Conte
 names, also by ``zlib``, ``idna`` and ``unicode_escape``, and does so before any middleware could
 catch the error. So the parameter is taken away here, and one that names another charset is marked
 for 400.
+
+The addresses that take a file have a larger limit, for bodies that declare their length, as
+browsers' forms do.
 """
 
 from __future__ import annotations
@@ -52,12 +55,20 @@ def plain_type(content_type: str) -> tuple[str, bool]:
     return plain, any(name not in {"utf-8", "utf8"} for name in named)
 
 
+def limit_for(method: str | None, path: str, length: int) -> int:
+    """Bytes that the body of a request to ``path`` may have, which declares ``length``."""
+    takes_file = method == "POST" and length and re.fullmatch(settings.UPLOAD_PATHS, path)
+    limit: int = settings.MAX_UPLOAD_BODY_BYTES if takes_file else settings.MAX_BODY_BYTES
+    return limit
+
+
 def limited_wsgi(app: WsgiApp) -> WsgiApp:
     def limited(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        limit: int = settings.MAX_BODY_BYTES
+        length = declared_length(environ.get("CONTENT_LENGTH"))
+        limit = limit_for(environ.get("REQUEST_METHOD"), environ.get("PATH_INFO", ""), length)
         if environ.get("CONTENT_TYPE"):
             environ["CONTENT_TYPE"], environ[FOREIGN] = plain_type(environ["CONTENT_TYPE"])
-        if declared_length(environ.get("CONTENT_LENGTH")) > limit:
+        if length > limit:
             environ[MARK] = True
         elif "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
             body = environ["wsgi.input"].read(limit + 1)
@@ -72,10 +83,12 @@ def limited_wsgi(app: WsgiApp) -> WsgiApp:
 
 def limited_asgi(app: AsgiApp) -> AsgiApp:
     async def limited(scope: Any, receive: Any, send: Any) -> None:
-        limit: int = settings.MAX_BODY_BYTES
+        sent = dict(scope.get("headers", ()))
+        length = declared_length(sent.get(b"content-length", b"").decode("latin-1"))
+        limit = limit_for(scope.get("method"), scope.get("path", ""), length)
         seen = 0
         headers = []
-        for name, value in scope["headers"]:
+        for name, value in scope.get("headers", ()):
             if name.lower() == b"content-type":
                 text, foreign = plain_type(value.decode("latin-1"))
                 value = text.encode("latin-1")
@@ -99,12 +112,13 @@ def limited_asgi(app: AsgiApp) -> AsgiApp:
 
 
 def too_large(request: HttpRequest) -> bool:
-    """Whether the request's body was longer than MAX_BODY_BYTES, or says that it will be."""
+    """Whether the request's body was longer than its limit, or says that it will be."""
+    length = declared_length(request.META.get("CONTENT_LENGTH"))
     scope = getattr(request, "scope", None) or {}
     return bool(
         request.META.get(MARK)
         or scope.get(MARK)
-        or declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES
+        or length > limit_for(request.method, request.path_info, length)
     )
 
 
@@ -112,3 +126,8 @@ def in_foreign_charset(request: HttpRequest) -> bool:
     """Whether the request names another charset than UTF-8."""
     scope = getattr(request, "scope", None) or {}
     return bool(request.META.get(FOREIGN) or scope.get(FOREIGN))
+
+
+def is_upload(request: HttpRequest) -> bool:
+    """Whether the request's body is longer than any that carries no file."""
+    return declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES

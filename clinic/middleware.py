@@ -10,12 +10,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_structlog.middlewares import RequestMiddleware
 
 from clinic import health, views
-from clinic.bodies import in_foreign_charset, too_large
+from clinic.bodies import in_foreign_charset, is_upload, too_large
 from clinic.logs import frames_of, route_of, type_name
 from clinic.outage import is_outage
 
@@ -109,8 +110,11 @@ class Probes:
 
 
 class BodyLimit:
-    """413 for a body over MAX_BODY_BYTES and 400 for texts that are not UTF-8, before anything
-    reads them."""
+    """413 for a body over its limit, 400 for texts that are not UTF-8, and a file only from people
+    who are signed in.
+
+    All before anything reads the body: the check of the form's token would.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -121,6 +125,11 @@ class BodyLimit:
         if in_foreign_charset(request):
             return views.bad_request(request)
         return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
+        if is_upload(request) and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return None
 
 
 class DatabaseOutage:

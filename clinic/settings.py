@@ -61,10 +61,13 @@ if not ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
 
-# Of the contract but used by later releases; read here so that a typing error shows at once.
+# Of the contract but used by a later release; read here so that nobody believes files go there.
 STORAGE_URL = env.address("STORAGE_URL", {"s3"}, example="s3://BUCKET/PREFIX")
-CHAT_FRAMES_PER_MINUTE = env.number("CHAT_FRAMES_PER_MINUTE", 100, least=1)
-
+if STORAGE_URL:
+    raise ImproperlyConfigured(
+        "STORAGE_URL is set, but this release keeps uploaded files in the database only "
+        "(in a folder when it runs embedded). Unset STORAGE_URL."
+    )
 CLINIC_NAME = env.text("CLINIC_NAME", "Harbour Health")
 EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
 
@@ -90,9 +93,11 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "clinic.apps.ClinicConfig",
     "clinic.jobs",
+    "clinic.uploads",
     "accounts",
     "clinic.directory",
     "appointments",
+    "chat",
 ]
 
 MIDDLEWARE = [
@@ -137,6 +142,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context.site",
+                "chat.context.unread",
             ],
             "loaders": _loaders if DEBUG else [("django.template.loaders.cached.Loader", _loaders)],
         },
@@ -205,11 +211,38 @@ else:
         }
     }
 
+# --- Chat (docs/chat-protocol.md) -----------------------------------------------------------
+CHAT_FRAMES_PER_MINUTE = env.number("CHAT_FRAMES_PER_MINUTE", 100, least=1)
+CHAT_WAITS_TOO_LONG_HOURS = env.number("CHAT_WAITS_TOO_LONG_HOURS", 4, least=1)
+CHAT_MAIL_AFTER_MINUTES = env.number("CHAT_MAIL_AFTER_MINUTES", 30, least=1)
+CHAT_THREADS = env.number("CHAT_THREADS", 6, least=1)  # database work of one socket server
+# Threads that wait for a conversation whose row somebody else holds.
+CHAT_SLOW_THREADS = env.number("CHAT_SLOW_THREADS", 4, least=1)
+if REDIS_URLS:
+    from chat.layer import PREFIX, host_settings
+
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "chat.layer.PipelinedLayer",
+            "CONFIG": {"hosts": [host_settings(url) for url in REDIS_URLS], "prefix": PREFIX},
+        }
+    }
+else:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            # What is full is dropped, and what expires takes its reader along: neither may happen.
+            "CONFIG": {"capacity": 1_000_000, "expiry": 86_400},
+        }
+    }
+
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
 
 # Run by `manage.py worker`: name, function, seconds between runs. Each due run is claimed once.
 REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("send_due_mails", "clinic.jobs.outbox.send_due", 20),
+    ("mail_about_unread_messages", "chat.mails.mail_about_unread", 60),
+    ("remove_unsent_uploads", "chat.attachments.remove_unsent", 3600),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
@@ -324,7 +357,18 @@ SESSION_ENGINE = (
 SESSION_COOKIE_AGE = 14 * 86_400
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # the longest form is a few kilobytes
-MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body; there are no uploads
+MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body without a file
+UPLOAD_MAX_BYTES = 10 * 1024 * 1024  # a file: a phone's largest photos, a scanned letter
+MAX_UPLOAD_BODY_BYTES = UPLOAD_MAX_BYTES + MAX_BODY_BYTES  # a file with the form around it
+UPLOAD_PATHS = r"/messages/[0-9a-f-]{36}/(?:attachments/)?"  # the addresses that take a file
+# Files are taken in memory: servers have no disk to write to, and the limit above bounds them.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BODY_BYTES
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+# Of one person; attempts that were refused count for the minute.
+UPLOADS_PER_MINUTE = env.number("UPLOADS_PER_MINUTE", 20, least=1)
+UPLOADS_PER_DAY = env.number("UPLOADS_PER_DAY", 100, least=1)
+UPLOAD_BYTES_PER_DAY = 200 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -348,8 +392,15 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Never under an address of their own: files go out through views that check who asks.
+    "uploads": {"BACKEND": "clinic.uploads.storage.DatabaseStorage"}
+    if PRODUCTION
+    else {
+        "BACKEND": "clinic.uploads.storage.FolderStorage",
+        "OPTIONS": {"location": VAR_DIR / "uploads"},
+    },
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "clinic.static_files.ModuleStorage"
         if PRODUCTION
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("appointments.urls")),
     path("", include("clinic.directory.urls")),
     path("", include("accounts.public_urls")),
+    path("messages/", include("chat.urls")),
     path("accounts/", include("accounts.urls")),  # before allauth's: ours replace some of its pages
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),

@@ -3,13 +3,15 @@ because a broken one may be the reason why they are shown."""
 
 from __future__ import annotations
 
+import re
 import sys
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
+from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
@@ -55,7 +57,15 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    """413, also from `clinic.middleware.BodyLimit`."""
+    """413, also from `clinic.middleware.BodyLimit`; where files are taken, about the file."""
+    if request.method == "POST" and re.fullmatch(settings.UPLOAD_PATHS, request.path_info):
+        text = _("A file may have %(limit)s at most. Go back and choose a smaller one.") % {
+            "limit": filesizeformat(settings.UPLOAD_MAX_BYTES)
+        }
+        if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+            frame = {"type": "error", "code": "too_long", "detail": text}
+            return JsonResponse(frame, status=413)
+        return page(413, _("What you sent is too large"), text)
     return page(
         413,
         _("What you sent is too large"),

@@ -132,8 +132,7 @@ class Site:
 
     def serve(self) -> None:
         """Starts the processes on what is already in the database."""
-        daphne = ["-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(self.port)]
-        self._run(*daphne, "clinic.asgi:application")
+        self._run("-m", "clinic.websocket_server", "-b", "127.0.0.1", "-p", str(self.port))
         if self._with_worker:
             self._run("manage.py", "worker")
         deadline = time.monotonic() + READY_SECONDS

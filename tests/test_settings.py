@@ -87,6 +87,7 @@ def refusal(**settings: str) -> str:
         ({"DATABASE_URL": "mysql:///name"}, ["DATABASE_URL", "names no host or no database"]),
         ({"MIGRATE_DATABASE_URL": "oracle://x"}, ["MIGRATE_DATABASE_URL starts with 'oracle'"]),
         ({"STORAGE_URL": "/srv/files"}, ["STORAGE_URL", "s3://BUCKET/PREFIX"]),
+        ({"STORAGE_URL": "s3://bucket/files"}, ["STORAGE_URL is set", "Unset STORAGE_URL"]),
         ({"REDIS_URL": "localhost:6379"}, ["REDIS_URL", "redis://HOST:6379/0"]),
         ({"EMAIL_URL": "pigeon://coop"}, ["EMAIL_URL", "smtp+tls://USER:PASSWORD@HOST:587"]),
         ({"CSRF_TRUSTED_ORIGINS": "clinic.example.com"}, ["CSRF_TRUSTED_ORIGINS", "full origins"]),

@@ -88,10 +88,10 @@ def _stop_asked(number: int, frame: FrameType | None) -> None:
 def serve(python: str, port: int, environment: dict[str, str]) -> int:
     url = f"http://127.0.0.1:{port}"
     children: list[subprocess.Popen[bytes]] = []
-    site = [python, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port)]
+    site = [python, "-m", "clinic.websocket_server", "-b", "127.0.0.1", "-p", str(port)]
     worker = [python, "manage.py", "worker"]
     try:
-        children.append(start([*site, "clinic.asgi:application"], environment))
+        children.append(start(site, environment))
         children.append(start(worker, environment))
         deadline = time.monotonic() + START_SECONDS
         while not answers(url):

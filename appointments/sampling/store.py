@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Max, Model
 
 from accounts.models import Carer, Patient, Role, User
+from appointments import signals
 from appointments.models import Appointment
 from appointments.sampling.codes import code, random_id
 from appointments.sampling.plan import (
@@ -38,6 +39,7 @@ from clinic.directory.models import (
     Doctor,
     DoctorLanguage,
     Hospital,
+    HospitalStaff,
     OpeningHours,
     Schedule,
     Service,
@@ -77,6 +79,7 @@ def make_sample_data(*, sizes: Sizes, now: datetime, report: Report) -> None:
         store.doctors(doctors)
         store.patients(patients)
         store.visits(doctors, hospitals, patients)
+        store.announce(doctors, now)
 
 
 def _next_id(model: type[Model]) -> int:
@@ -138,6 +141,23 @@ class _Store:
                     "is_superuser": True,
                 },
             ]
+        )
+
+    def announce(self, plans: list[DoctorPlan], now: datetime) -> None:
+        """Tells the apps above this one, which add what is theirs."""
+        approved = [index for index, plan in enumerate(plans) if plan.is_approved]
+        HospitalStaff.objects.bulk_create(
+            [HospitalStaff(hospital=row, user=self._reception) for row in self._hospitals]
+        )
+        signals.sample_data_made.send(
+            sender=None,
+            patients=[chart for chart in self._charts if chart.account_id is not None],
+            doctors=[self._doctors[index] for index in approved],
+            hospitals=self._hospitals,
+            homes=[self._hospitals[plans[index].hours[0].hospital] for index in approved],
+            reception=self._reception,
+            seed=self._sizes.seed,
+            now=now,
         )
 
     # --- Directory --------------------------------------------------------------------------

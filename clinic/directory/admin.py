@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.audit import record
+from accounts.models import Role, User
 from clinic.directory.approval import WHAT_MAX, approve, withdraw
 from clinic.directory.hours import (
     bump_hospital,
@@ -30,6 +31,7 @@ from clinic.directory.models import (
     DoctorLanguage,
     Hospital,
     HospitalDay,
+    HospitalStaff,
     OpeningHours,
     Schedule,
     Service,
@@ -47,6 +49,35 @@ class HospitalDayInline(admin.TabularInline):
     extra = 0
 
 
+class StaffInline(admin.TabularInline):
+    """Who answers the messages of this hospital. It lets people read what patients write, so only
+    administrators decide it."""
+
+    model = HospitalStaff
+    extra = 0
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            kwargs["queryset"] = User.objects.filter(role=Role.RECEPTION, is_active=True)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def _may(self, request: HttpRequest) -> bool:
+        user: Any = request.user
+        return bool(user.is_active and user.is_staff and user.role == Role.ADMINISTRATOR)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+
 @admin.register(Hospital)
 class HospitalAdmin(admin.ModelAdmin):
     list_display = [
@@ -55,7 +86,7 @@ class HospitalAdmin(admin.ModelAdmin):
     list_filter = ["time_zone_confirmed", "is_listed", "emergency_care", "is_sample", "state"]
     search_fields = ["search_text", "cms_id"]
     readonly_fields = ["slug", "cms_id", "rating", "is_sample"]
-    inlines = [HospitalDayInline]
+    inlines = [HospitalDayInline, StaffInline]
     ordering = ["state", "city", "name"]
     actions = ["confirm_time_zone"]
 

@@ -83,6 +83,25 @@ def hospital_search_text(hospital: Hospital) -> str:
     return fold(f"{hospital.name} {hospital.city} {hospital.state} {hospital.zip_code}")[:300]
 
 
+class HospitalStaff(models.Model):
+    """Somebody of reception who works at this hospital, and so answers its messages."""
+
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="staff")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="posts"
+    )
+
+    class Meta:
+        verbose_name = _("member of reception")
+        verbose_name_plural = _("members of reception")
+        constraints = [
+            models.UniqueConstraint(fields=["hospital", "user"], name="one_post_per_hospital")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.hospital}"
+
+
 class HospitalDay(models.Model):
     """A day on which a hospital differs from its rule: closed, or open on a public holiday."""
 

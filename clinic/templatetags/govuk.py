@@ -122,6 +122,8 @@ def navigation(context: Context) -> list[dict[str, Any]]:
     if signed_in:
         visits = {"appointments", "appointment", "appointment_move", "appointment_cancel"}
         entries.append(("appointments", _("Visits"), visits))
+        talks = {"conversation", "conversation_new", "conversation_transcript", "messages_waiting"}
+        entries.append(("messages", _("Messages"), talks | {"chat_settings"}))
         account = {"profile", "people", "person_add", "person_end", "link_chart"}
         entries.append(("profile", _("Account"), account))
         if getattr(user, "is_staff", False):
@@ -137,7 +139,7 @@ def navigation(context: Context) -> list[dict[str, Any]]:
         except NoReverseMatch:
             continue
         current = "page" if here == name else "true" if here in pages else ""
-        links.append({"href": href, "text": text, "current": current})
+        links.append({"href": href, "text": text, "current": current, "name": name})
     return links
 
 

@@ -34,6 +34,14 @@ for (const region of document.querySelectorAll("[data-hold-until]")) {
   setTimeout(reveal, Math.max(0, left), region, "[data-hold-ended]");
 }
 
+// Unsent messages stay on the device only for who wrote them: a page of nobody clears them, apart from
+// the sign-in, where somebody whose session ended comes back. (Somebody else's page: chat/unread.js.)
+if (!document.documentElement.dataset.user && !location.pathname.startsWith("/accounts/")) {
+  for (const key of Object.keys(localStorage)) {
+    if (key.startsWith("clinic.chat.")) localStorage.removeItem(key);
+  }
+}
+
 // The govuk modules weigh 11 KB, so only pages that use one load them.
 if (document.querySelector("[data-module]")) {
   const { initAll } = await import(document.getElementById("site-js").dataset.govuk);

@@ -20,6 +20,7 @@ from appointments.sampling.plan import specialty_mix
 from appointments.sampling.sizes import ImpossibleSizes, Sizes, sample_today
 from appointments.sampling.store import PASSWORD, make_sample_data
 from appointments.sampling.visits import NoRoomError
+from chat.models import Conversation, Event
 from clinic.directory.holidays import public_holidays
 from clinic.directory.models import Doctor, Hospital, Service
 from clinic.directory.reference import specialty_facts
@@ -32,6 +33,11 @@ SMALL = Sizes(doctors=12, patients=15, appointments=150)
 
 def make(sizes: Sizes = SMALL, now: datetime = NOW) -> None:
     make_sample_data(sizes=sizes, now=now, report=lambda what, done, total: None)
+
+
+def remove_conversations() -> None:
+    Event.objects.all().delete()
+    Conversation.objects.all().delete()
 
 
 def everything() -> list[Any]:
@@ -105,6 +111,7 @@ def test_most_doctors_have_free_times_soon_and_nobody_is_at_the_limit() -> None:
 def test_the_same_seed_and_day_give_the_same_data() -> None:
     make()
     first = everything()
+    remove_conversations()
     Appointment.objects.all().delete()
     Doctor.objects.all().delete()
     Hospital.objects.all().delete()
@@ -123,6 +130,7 @@ def strip(data: list[Any]) -> list[Any]:
 def test_another_seed_gives_other_data() -> None:
     make()
     names = set(Doctor.objects.values_list("name", flat=True))
+    remove_conversations()
     Appointment.objects.all().delete()
     Doctor.objects.all().delete()
     User.objects.all().delete()
@@ -233,3 +241,20 @@ def test_an_account_that_is_in_the_way_is_said_and_left_alone(alice: User, setti
 def test_odd_numbers_are_refused(arguments: tuple[str, str]) -> None:
     with pytest.raises(CommandError, match="no whole number"):
         run(*arguments)
+
+
+def test_patient_n_talks_with_doctor_n_and_some_with_reception() -> None:
+    make()
+    for number in (1, 2, SMALL.doctors):
+        talk = Conversation.objects.get(
+            patient__account__email=f"patient{number}@example.org",
+            doctor__user__email=f"doctor{number}@example.org",
+        )
+        seqs = list(Event.objects.filter(conversation=talk).values_list("seq", flat=True))
+        assert seqs == list(range(1, talk.last_seq + 1))
+        assert Event.objects.filter(conversation=talk, at__gt=NOW).count() == 0
+    desk = Conversation.objects.filter(doctor=None)
+    assert desk.exists()
+    reception = User.objects.get(email="reception@example.org")
+    seen = Conversation.objects.visible_to(reception, NOW)
+    assert set(seen) == set(desk)

@@ -1,0 +1,54 @@
+"""Reading a conversation's log back, the same over the socket, over HTTP, and to fill holes.
+
+The text and file of a message that was deleted since are left out, of its edits too: the number
+stays, so that no cursor meets a hole, and the record keeps the original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chat import log
+from chat.frames import dump
+from chat.log import Entry
+from chat.models import Conversation, Event, Kind
+
+# Bytes of a `history` frame's events, beyond which the rest is left for the next question.
+HISTORY_BYTES = 256 * 1024
+
+
+def events_after(conversation: Conversation, *, after: int, limit: int) -> tuple[list[Entry], bool]:
+    """Up to ``limit`` events with ``seq > after``, ascending, and whether there are more."""
+    entries, more = log.read(conversation, after=after, limit=limit)
+    return without_deleted(conversation.pk, entries), more
+
+
+def without_deleted(conversation_id: int, entries: list[Entry]) -> list[Entry]:
+    touched = {entry.target or entry.seq for entry in entries}
+    deleted = set(
+        Event.objects.filter(
+            conversation=conversation_id, target__in=touched, kind=Kind.DELETED
+        ).values_list("target", flat=True)
+    )
+    return [
+        replace(entry, body="", attachment=None)
+        if entry.kind != Kind.DELETED and (entry.target or entry.seq) in deleted
+        else entry
+        for entry in entries
+    ]
+
+
+def history_text(conversation: Conversation, *, after: int, limit: int) -> str:
+    """The `history` frame that answers a `sync`."""
+    entries, more = events_after(conversation, after=after, limit=limit)
+    texts: list[str] = []
+    size = 0
+    for entry in entries:
+        text = dump(entry.frame())
+        size += len(text)
+        if texts and size > HISTORY_BYTES:
+            more = True
+            break
+        texts.append(text)
+    head = f'{{"type":"history","conversation":"{conversation.public_id}","events":['
+    return f'{head}{",".join(texts)}],"more":{"true" if more else "false"}}}'

@@ -1,0 +1,569 @@
+"""The meeting point of all sockets of one server process.
+
+One channel and one receiving loop per process, on Channels' own layer API: groups are users, joined
+with a user's first socket here and left with the last. The layer may lose, double or reorder
+messages, and Redis may be away: what counts is in the database. So events are delivered in the
+order of their numbers (`chat.lines`), holes are filled from the database, and every few seconds the
+hub looks at the heads of its conversations and at who may still see them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from chat import names, sight
+from chat.access import members_of
+from chat.committer import Committer
+from chat.frames import dump
+from chat.history import events_after
+from chat.lines import Delivery, Line
+from chat.log import Entry
+from chat.marks import Mark, Moved, mark_all
+from chat.models import Conversation
+from chat.outbox import Outgoing
+from chat.pool import Gathered, Pool
+from chat.presence import Peers, Presence
+from chat.sight import Identity, Look, Party
+
+PROBE_SECONDS = 2.0  # between questions whether the layer works
+PROBE_PATIENCE = 1.5  # how long an answer may take
+PUBLISH_PATIENCE = 1.5  # how long an ack waits for the fan-out of its event
+LOOK_SECONDS = 3.5  # between looks at access and heads; the contract says 5 s at most
+POLL_SECONDS = 2.0  # between looks at heads while the layer is away
+HOLE_PATIENCE = 0.15  # how long a hole may close by itself before the database is asked
+REJOIN_SECONDS = 600.0  # groups are joined again, because a layer may forget them
+MARK_SECONDS = 1.0  # marks are stored at most this often
+PARTY_SECONDS = 4.0  # how long it is remembered who takes part in a conversation
+FILL = 200  # events read at once to fill a hole
+MOST_PER_LOOK = 200  # users in one batch of queries
+
+SIGNED_OUT = 4401
+WITHDRAWN = 4403
+LEAVING = 4012
+
+logger = structlog.get_logger("chat.hub")
+
+
+class Seat:
+    """What the hub knows of a socket. `chat.socket.ChatSocket` fills it with life."""
+
+    identity: Identity
+
+    def event(self, delivery: Delivery) -> None:
+        raise NotImplementedError
+
+    def frame(self, outgoing: Outgoing, *, may_drop: bool) -> None:
+        raise NotImplementedError
+
+    def close(self, code: int) -> None:
+        raise NotImplementedError
+
+
+class Here:
+    """A user with sockets on this server."""
+
+    __slots__ = ("joining", "peers", "places", "public_id", "seats", "user_id")
+
+    def __init__(self, user_id: int, public_id: UUID) -> None:
+        self.user_id = user_id
+        self.public_id = public_id
+        self.seats: set[Seat] = set()
+        self.places: set[int] = set()  # conversations, by primary key
+        self.peers: Peers = {}
+        self.joining: asyncio.Task[None] | None = None
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.origin = uuid4().hex
+        self.loop = asyncio.get_running_loop()
+        self.layer = get_channel_layer()
+        self.pool = Pool(settings.CHAT_THREADS)
+        self.slow_pool = Pool(settings.CHAT_SLOW_THREADS, "chat-slow")
+        self.users: dict[int, Here] = {}
+        self.lines: dict[int, Line] = {}
+        self.live = True
+        # SQLite has one writer: a second transaction would only wait for the first.
+        batches = 1 if connection.vendor == "sqlite" else 2
+        self.committer = Committer(self.pool, self.slow_pool, self._stored, batches=batches)
+        self.identify = Gathered(self.pool, sight.identify)
+        self.welcomes = Gathered(self.pool, sight.welcomes, most=100)
+        self.presence = Presence(self)
+        self._parties = Gathered(self.pool, sight.parties)
+        self._known_parties: dict[UUID, tuple[float, Party | None]] = {}
+        self._heads = Gathered(self.pool, _heads_of_each)
+        self._fills = Gathered(self.pool, _missing_of_each, most=50)
+        self._marks: dict[tuple[UUID, int], Mark] = {}
+        self._marking = False
+        self._channel: str | None = None
+        self._probes: dict[int, asyncio.Event] = {}
+        self._look_soon = asyncio.Event()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self.is_leaving = False
+        for work in (
+            self._receive,
+            self._probe,
+            self._look_now_and_then,
+            self._rejoin_now_and_then,
+        ):
+            self.spawn(_for_ever(work))
+        self.spawn(_for_ever(self.presence.refresh))
+
+    def spawn(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- Sockets come and go ----------------------------------------------------------------
+
+    async def join(self, seat: Seat) -> None:
+        """After this the seat gets what happens; what happened before is in its welcome."""
+        user_id = seat.identity.user_id
+        here = self.users.get(user_id)
+        if here is None:
+            here = self.users[user_id] = Here(user_id, seat.identity.public_id)
+            here.joining = asyncio.ensure_future(self._enter(user_id))
+        here.seats.add(seat)
+        if here.joining is not None:
+            await asyncio.shield(here.joining)
+            here.joining = None
+
+    async def _enter(self, user_id: int) -> None:
+        if self._channel is None:
+            return  # joined with all the others as soon as there is a channel
+        try:
+            async with asyncio.timeout(PUBLISH_PATIENCE):
+                await self.layer.group_add(names.user_group(user_id), self._channel)
+        except Exception as error:
+            self._is_away(error)
+
+    def leave(self, seat: Seat) -> None:
+        here = self.users.get(seat.identity.user_id)
+        if here is None or seat not in here.seats:
+            return
+        here.seats.discard(seat)
+        if not here.seats:
+            del self.users[here.user_id]
+            self.spawn(self._exit(here))
+
+    async def _exit(self, here: Here) -> None:
+        if here.joining is not None:
+            await asyncio.shield(here.joining)
+        if here.user_id in self.users:
+            return
+        if self._channel is not None:
+            try:
+                async with asyncio.timeout(PUBLISH_PATIENCE):
+                    await self.layer.group_discard(names.user_group(here.user_id), self._channel)
+            except Exception as error:
+                self._is_away(error)
+        if here.user_id not in self.users and not self.is_leaving:
+            await self.presence.left(here)
+
+    def seats(self) -> list[Seat]:
+        return [seat for here in self.users.values() for seat in here.seats]
+
+    async def welcome(self, seat: Seat) -> sight.Welcome:
+        """Positions as of now. From each on, `seat.event` is called without a hole."""
+        user_id = seat.identity.user_id
+        found = await self.welcomes.ask(user_id)
+        here = self.users.get(user_id)
+        if here is not None:
+            self._place(here, found.places)
+            here.peers = found.peers
+        return found
+
+    def _place(self, here: Here, places: Iterable[sight.Place]) -> None:
+        for place in places:
+            here.places.add(place.pk)
+            line = self.lines.get(place.pk)
+            if line is None:
+                self.lines[place.pk] = Line(place.pk, place.public_id, place.last_seq)
+            else:
+                self._head_is(line, place.last_seq)
+
+    # --- Events, in order -------------------------------------------------------------------
+
+    async def _stored(self, entries: Sequence[Entry]) -> bool:
+        """After a commit here: to the sockets here at once, to the others through the layer."""
+        messages = [names.event_message(entry, self.origin) for entry in entries]
+        for message in messages:
+            self._event(message)
+        return await self.publish(
+            [(names.user_group(user), message) for message in messages for user in message["to"]]
+        )
+
+    async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> bool:
+        """Whether all messages, each with its group, went out. False while the layer is away."""
+        if not messages:
+            return self.live
+        try:
+            async with asyncio.timeout(PUBLISH_PATIENCE if self.live else 0.05):
+                await asyncio.gather(
+                    *(self.layer.group_send(group, message) for group, message in messages)
+                )
+        except Exception as error:
+            self._is_away(error)
+            return False
+        return self.live
+
+    def _event(self, message: dict[str, Any]) -> None:
+        to = tuple(message["to"])
+        if not any(user in self.users for user in to):
+            return
+        self._deliver(
+            Delivery(
+                message["pk"],
+                UUID(message["conversation"]),
+                message["seq"],
+                to,
+                Outgoing(message["text"]),
+            )
+        )
+
+    def _deliver(self, delivery: Delivery) -> None:
+        line = self.lines.get(delivery.pk)
+        if line is None:  # opened after everybody's welcome
+            line = Line(delivery.pk, delivery.conversation, delivery.seq - 1)
+            self.lines[delivery.pk] = line
+        for ready in line.offer(delivery):
+            for user in ready.to:
+                here = self.users.get(user)
+                if here is not None:
+                    for seat in list(here.seats):
+                        seat.event(ready)
+        if line.is_behind:
+            self._fill_soon(line)
+
+    def _head_is(self, line: Line, seq: int) -> None:
+        if seq > line.head:
+            line.head = seq
+            self._fill_soon(line)
+
+    def _fill_soon(self, line: Line) -> None:
+        if not line.filling:
+            line.filling = True
+            self.spawn(self._fill(line))
+
+    async def _fill(self, line: Line) -> None:
+        try:
+            if self.live:
+                await asyncio.sleep(HOLE_PATIENCE)
+            while line.is_behind and self.lines.get(line.pk) is line:
+                before = line.cursor
+                for delivery in await self._fills.ask((line.pk, line.conversation, line.cursor)):
+                    self._deliver(delivery)
+                if line.cursor == before:
+                    break  # not there yet, or never: the next look tells
+        except Exception as error:
+            logger.warning("chat_fill_failed", error=type(error).__name__)
+        finally:
+            line.filling = False
+
+    # --- What is of the moment --------------------------------------------------------------
+
+    def tell(self, user_ids: Iterable[int], frame: dict[str, Any], *, may_drop: bool) -> None:
+        """Sends a frame to users' sockets, here and on other servers; it may get lost."""
+        outgoing = Outgoing(dump(frame))
+        remote = []
+        for user in user_ids:
+            self._show(user, outgoing, may_drop=may_drop)
+            message = names.frame_message(user, frame, self.origin, may_drop=may_drop)
+            remote.append((names.user_group(user), message))
+        if self.live and remote:
+            self.spawn(self.publish(remote))
+
+    def _show(self, user_id: int, outgoing: Outgoing, *, may_drop: bool) -> None:
+        here = self.users.get(user_id)
+        if here is not None:
+            for seat in list(here.seats):
+                seat.frame(outgoing, may_drop=may_drop)
+
+    def mark(self, mark: Mark) -> None:
+        """Stores a mark within a second and tells everybody whom it concerns."""
+        key = (mark.conversation, mark.user)
+        known = self._marks.get(key)
+        if known is not None:
+            mark = Mark(
+                mark.conversation,
+                mark.user,
+                max(mark.delivered, known.delivered),
+                max(mark.read, known.read),
+            )
+        self._marks[key] = mark
+        if not self._marking:
+            self._marking = True
+            self.spawn(self._store_marks())
+
+    async def _store_marks(self) -> None:
+        try:
+            while self._marks:
+                await asyncio.sleep(0.05)  # those of the same moment go together
+                marks, self._marks = list(self._marks.values()), {}
+                try:
+                    moved = await self.pool.run(mark_all, marks, now=timezone.now())
+                    self.tell_moved(moved)
+                except Exception as error:  # the next mark of the same reader includes this one
+                    logger.warning("chat_marks_failed", error=type(error).__name__)
+                await asyncio.sleep(MARK_SECONDS)
+        finally:
+            self._marking = False
+
+    def tell_moved(self, moved: Iterable[Moved]) -> None:
+        for one in moved:
+            self.tell(one.to, one.frame, may_drop=False)
+
+    async def party(self, conversation: UUID, user_id: int) -> Party | None:
+        """Who takes part, as of a few seconds ago at most; None when ``user_id`` does not."""
+        now = self.loop.time()
+        known = self._known_parties.get(conversation)
+        if known is None or known[0] < now:
+            if len(self._known_parties) > 10_000:
+                self._known_parties.clear()
+            known = (now + PARTY_SECONDS, await self._parties.ask(conversation))
+            self._known_parties[conversation] = known
+        party = known[1]
+        return party if party is not None and user_id in party.members else None
+
+    async def fresh_party(self, conversation: UUID, user_id: int) -> Party | None:
+        """The same, as of now."""
+        self._known_parties.pop(conversation, None)
+        return await self.party(conversation, user_id)
+
+    async def heads(self, user_id: int) -> dict[str, int]:
+        """The last number of each of the user's conversations, from the database."""
+        here = self.users.get(user_id)
+        if here is None or not here.places:
+            return {}
+        found = await self._heads.ask(frozenset(here.places))
+        result = {}
+        for pk, seq in found.items():
+            line = self.lines.get(pk)
+            if line is not None:
+                result[str(line.conversation)] = seq
+                self._head_is(line, seq)
+        return result
+
+    # --- The layer --------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Reads this server's one channel until the layer fails; then is started anew."""
+        if self._channel is None:
+            channel = await self.layer.new_channel("chat.hub.")
+            self._channel = channel
+            await self._rejoin()
+        while True:
+            message = await self.layer.receive(self._channel)
+            try:
+                self._got(message)
+            except Exception:
+                logger.exception("chat_message_failed", kind=message.get("type"))
+
+    def _got(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == names.PROBE:
+            answered = self._probes.get(message["number"])
+            if answered is not None:
+                answered.set()
+        elif kind == names.ACCESS:
+            self._known_parties.clear()
+            self._look_soon.set()
+        elif message["origin"] == self.origin:
+            return  # delivered here already
+        elif kind == names.EVENT:
+            self._event(message)
+        elif kind == names.FRAME:
+            self._show(
+                message["user"], Outgoing(message["text"]), may_drop=bool(message["may_drop"])
+            )
+        elif kind == names.GONE and message["user"] in self.users:
+            self.presence.still_here(message["user"])
+
+    def _is_away(self, error: BaseException | None = None) -> None:
+        if self.live:
+            self.live = False
+            logger.warning("chat_layer_away", error=type(error).__name__ if error else "")
+            self._look_soon.set()
+
+    async def _probe(self) -> None:
+        """Goes the whole way through the layer, over every Redis, every two seconds."""
+        number = 0
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            if self._channel is None:
+                self._is_away()
+                continue
+            number += 1
+            if await self._layer_works(number):
+                if not self.live:
+                    await self._rejoin()
+                    self.live = True
+                    logger.info("chat_layer_back")
+                    self._look_soon.set()
+            else:
+                self._is_away()
+
+    async def _layer_works(self, number: int) -> bool:
+        groups = [f"chat.probe.{self.origin}"]
+        if hasattr(self.layer, "probe_groups"):
+            groups = self.layer.probe_groups(groups[0])
+        answers = {number * 1000 + index: group for index, group in enumerate(groups)}
+        self._probes = {key: asyncio.Event() for key in answers}
+        try:
+            async with asyncio.timeout(PROBE_PATIENCE):
+                for key, group in answers.items():
+                    await self.layer.group_add(group, self._channel)
+                    await self.layer.group_send(group, {"type": names.PROBE, "number": key})
+                for answered in self._probes.values():
+                    await answered.wait()
+        except Exception:
+            return False
+        return True
+
+    async def _rejoin(self) -> None:
+        if self._channel is not None:
+            for user in list(self.users):
+                await self.layer.group_add(names.user_group(user), self._channel)
+
+    async def _rejoin_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(REJOIN_SECONDS)
+            await self._rejoin()
+
+    # --- Looking ----------------------------------------------------------------------------
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS if self.live else POLL_SECONDS):
+                    await self._look_soon.wait()
+            except TimeoutError:
+                pass
+            self._look_soon.clear()
+            await self.look()
+
+    async def look(self) -> None:
+        """Closes sockets that may not stay, and finds events that did not come by the layer."""
+        everybody = list(self.users)
+        for start in range(0, len(everybody), MOST_PER_LOOK):
+            asked = [
+                (
+                    user,
+                    frozenset(seat.identity for seat in self.users[user].seats),
+                    frozenset(self.users[user].places),
+                )
+                for user in everybody[start : start + MOST_PER_LOOK]
+                if user in self.users
+            ]
+            for (user, _, _), found in zip(
+                asked, await self.pool.run(sight.look, asked), strict=True
+            ):
+                here = self.users.get(user)
+                if here is not None:
+                    self._apply(here, found)
+        seen = {pk for here in self.users.values() for pk in here.places}
+        for pk in [pk for pk, line in self.lines.items() if pk not in seen and not line.filling]:
+            del self.lines[pk]
+
+    def _apply(self, here: Here, found: Look) -> None:
+        for seat in list(here.seats):
+            why = found.identities.get(seat.identity, "")
+            if why:
+                seat.close(SIGNED_OUT if why == "signed_out" else WITHDRAWN)
+            elif found.lost:
+                # The page still shows it; coming back, it gets what it may see.
+                seat.close(WITHDRAWN)
+        here.places -= found.lost
+        gained = [place for place in found.places if place.pk not in here.places]
+        self._place(here, found.places)
+        if gained:
+            # A position the client does not know: it asks for what it may see now.
+            heads = {str(place.public_id): place.last_seq for place in gained}
+            self._show(
+                here.user_id, Outgoing(dump({"type": "pong", "heads": heads})), may_drop=False
+            )
+
+    # --- Leaving ----------------------------------------------------------------------------
+
+    async def drain(self, *, spread: float) -> None:
+        """Says goodbye to every socket, closes them over ``spread`` seconds, finishes commits."""
+        self.is_leaving = True
+        seats = self.seats()
+        random.shuffle(seats)
+        for seat in seats:
+            retry_ms = random.randint(250, 3_000)  # noqa: S311  (spreads their return)
+            seat.frame(Outgoing(dump({"type": "bye", "retry_ms": retry_ms})), may_drop=False)
+        started = self.loop.time()
+        for number, seat in enumerate(seats, start=1):
+            while not self.committer.is_idle and self.loop.time() < started + spread:
+                await asyncio.sleep(0.01)  # acks first
+            seat.close(LEAVING)
+            due = started + spread * number / len(seats)
+            await asyncio.sleep(max(0.0, due - self.loop.time()))
+        deadline = self.loop.time() + spread
+        while not self.committer.is_idle and self.loop.time() < deadline:
+            await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        self.pool.close()
+        self.slow_pool.close()
+
+
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
+    """Runs a loop again whenever it fails: the layer or the database may be away."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            logger.warning("chat_loop_failed", loop=work.__name__, error=type(error).__name__)
+        await asyncio.sleep(0.5)
+
+
+def _heads_of_each(asked: Sequence[frozenset[int]]) -> list[dict[int, int]]:
+    heads = sight.heads_of({pk for pks in asked for pk in pks})
+    return [{pk: heads[pk] for pk in pks if pk in heads} for pks in asked]
+
+
+def _missing_of_each(asked: Sequence[tuple[int, UUID, int]]) -> list[list[Delivery]]:
+    """Of each (conversation, public id, after): the events that follow, for who may see them."""
+    members = members_of({pk for pk, _, _ in asked}, timezone.now())
+    found = []
+    for pk, public_id, after in asked:
+        row = Conversation(pk=pk, public_id=public_id)
+        entries, _ = events_after(row, after=after, limit=FILL)
+        to = tuple(members.get(pk, {}))
+        found.append(
+            [
+                Delivery(pk, public_id, entry.seq, to, Outgoing(dump(entry.frame())))
+                for entry in entries
+            ]
+        )
+    return found
+
+
+_hub: Hub | None = None
+
+
+def hub_here() -> Hub:
+    """This process's hub; made with the first socket. Call it on the event loop."""
+    global _hub
+    if _hub is None or _hub.loop is not asyncio.get_running_loop():
+        _hub = Hub()
+    return _hub
+
+
+def running_hub() -> Hub | None:
+    """This process's hub, when it has one; from any thread."""
+    return _hub

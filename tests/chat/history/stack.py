@@ -1,0 +1,154 @@
+"""MariaDB, Redis and two socket servers of a history, as real processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chat.history.journal import Event, Marks
+from tests.chat.history.people import People
+from tests.servers import MariaDB, Redis, Server, ServerFailed
+
+ROOT = Path(__file__).resolve().parents[3]
+ORIGIN = "http://127.0.0.1"
+SERVER = "clinic.websocket_server"
+
+
+class SocketServer(Server):
+    """``module`` is the program, the settings come with the ``environment``."""
+
+    name = "sockets"
+
+    def __init__(self, environment: dict[str, str], module: str) -> None:
+        super().__init__()
+        self._environment = environment
+        self._module = module
+
+    def command(self) -> list[str]:
+        where = ("-b", "127.0.0.1", "-p", str(self.port), "--drain-seconds", "1")
+        return [sys.executable, "-m", self._module, *where]
+
+    def environment(self) -> dict[str, str]:
+        return self._environment
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def memory(self) -> int:
+        """Bytes of memory in use (Linux)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise ServerFailed("no VmRSS")
+
+
+@dataclass
+class Stack:
+    database: MariaDB
+    redis: Redis
+    servers: list[SocketServer]
+    people: People
+
+    @property
+    def ports(self) -> list[int]:
+        return [server.port for server in self.servers]
+
+    # --- What the database holds, read with its own client, not with ours --------------------
+
+    def heads(self) -> dict[str, int]:
+        """The last number of each conversation, by the conversation's row."""
+        rows = self._rows("SELECT id, last_seq FROM clinic.chat_conversation")
+        public_ids = self._conversations()
+        return {public_ids[pk]: int(seq) for pk, seq in rows}
+
+    def events(self) -> dict[str, list[Event]]:
+        rows = self._rows(
+            "SELECT conversation_id, seq, kind, client_id, sender_id, body, target "
+            "FROM clinic.chat_event ORDER BY conversation_id, seq, at"
+        )
+        public_ids, users = self._conversations(), self._users()
+        found: dict[str, list[Event]] = {public_id: [] for public_id in public_ids.values()}
+        for pk, seq, kind, client_id, sender, body, target in rows:
+            number = None if target == "NULL" else int(target)
+            found[public_ids[pk]].append(
+                Event(int(seq), kind, client_id, users.get(sender, ""), body, number)
+            )
+        return found
+
+    def marks(self) -> Marks:
+        rows = self._rows(
+            "SELECT conversation_id, user_id, delivered_seq, read_seq FROM clinic.chat_participant"
+        )
+        public_ids, users = self._conversations(), self._users()
+        return {
+            (public_ids[pk], users[user]): (int(delivered), int(read))
+            for pk, user, delivered, read in rows
+        }
+
+    def members(self) -> dict[str, frozenset[str]]:
+        return {place.conversation: frozenset(place.members) for place in self.people.places}
+
+    def _rows(self, statement: str) -> list[list[str]]:
+        return [line.split("\t") for line in self.database.sql(statement).splitlines()]
+
+    def _conversations(self) -> dict[str, str]:
+        return {str(place.pk): place.conversation for place in self.people.places}
+
+    def _users(self) -> dict[str, str]:
+        return {str(person.pk): person.user for person in self.people.persons}
+
+
+@contextmanager
+def running(
+    *, module: str = SERVER, settings: str = "clinic.settings", servers: int = 2, schema: str = ""
+) -> Iterator[Stack]:
+    """A stack with its people. ``schema``: statements that change its tables for a control."""
+    with MariaDB() as database, Redis() as redis:
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "DEBUG"},
+            "DJANGO_SETTINGS_MODULE": settings,
+            "DATABASE_URL": database.url,
+            "REDIS_URL": redis.url,
+            "SECRET_KEY": "a-key-for-tests-only-that-is-long-enough-to-be-accepted",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "ALLOW_HTTP": "1",
+            "STAFF_MFA_REQUIRED": "0",
+            "TRUSTED_PROXY_COUNT": "0",
+            "PUBLIC_URL": ORIGIN,
+            "CHAT_FRAMES_PER_MINUTE": "100000",
+            "LOG_LEVEL": "WARNING",
+            "PYTHONPATH": str(ROOT),  # the tests' own modules, from any folder
+        }
+        _run(environment, "manage.py", "migrate", "--no-input", "--verbosity", "0")
+        people = People.read(_run(environment, "-m", "tests.chat.history.people"))
+        if schema:
+            database.sql(schema)
+        started = [SocketServer(environment, module) for _ in range(servers)]
+        try:
+            for server in started:
+                server.start()
+            yield Stack(database, redis, started, people)
+        finally:
+            for server in started:
+                server.stop()
+
+
+def _run(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ServerFailed(f"{arguments} failed:\n{done.stdout}\n{done.stderr}"[-4000:])
+    return done.stdout
