@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from chat import names, sight
+from chat import names, office, sight
 from chat.access import members_of
 from chat.committer import Committer
 from chat.frames import dump
@@ -199,9 +200,21 @@ class Hub:
         messages = [names.event_message(entry, self.origin) for entry in entries]
         for message in messages:
             self._event(message)
+        now = timezone.now()
+        if places := office.to_look_at(entries, now=now):
+            self.spawn(self._answer_when_closed(places, now))  # no acknowledgement waits for it
         return await self.publish(
             [(names.user_group(user), message) for message in messages for user in message["to"]]
         )
+
+    async def _answer_when_closed(self, places: set[int], now: datetime) -> None:
+        """The automatic answer to who writes outside office hours."""
+        try:
+            answers = await self.slow_pool.run(office.answers_when_closed, places, now=now)
+            if answers:
+                await self._stored(answers)
+        except Exception as error:
+            logger.warning("chat_automatic_answer_failed", error=type(error).__name__)
 
     async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> bool:
         """Whether all messages, each with its group, went out. False while the layer is away."""

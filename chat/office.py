@@ -211,17 +211,23 @@ class _LookedAt:
 looked_at = _LookedAt()
 
 
-def answers_when_closed(entries: Iterable[Entry], *, now: datetime) -> list[Entry]:
-    """The automatic answers that ``entries`` (just committed) call for, committed; publish them.
-
-    A conversation gets one on a day on which the patient waits, and the office is closed or the
-    doctor is away.
-    """
-    wanted = {
+def to_look_at(entries: Iterable[Entry], *, now: datetime) -> set[int]:
+    """Conversations in which ``entries`` (just committed) may call for an automatic answer. It
+    asks no database, so it can be called for every message."""
+    return {
         entry.conversation_id
         for entry in entries
         if entry.is_new and entry.kind == Kind.MESSAGE and looked_at.due(entry.conversation_id, now)
     }
+
+
+def answers_when_closed(conversations: Iterable[int], *, now: datetime) -> list[Entry]:
+    """The automatic answers that these conversations need, committed; publish them.
+
+    A conversation gets one on a day on which the patient waits, and the office is closed or the
+    doctor is away.
+    """
+    wanted = set(conversations)
     if not wanted:
         return []
     waiting = Conversation.objects.filter(

@@ -38,7 +38,7 @@ from chat.frames import Edit as EditFrame
 from chat.frames import Send as SendFrame
 from chat.log import Act, Entry, Refused, append, iso
 from chat.models import Kind
-from chat.office import answers_when_closed
+from chat.office import answers_when_closed, to_look_at
 from clinic.outage import is_outage
 
 STATUS = {
@@ -112,7 +112,7 @@ def perform(user: User, data: dict[str, Any], *, now: datetime) -> Done:
         return Done(outcome, live=True)
     live = publish_now([outcome])
     if outcome.kind == Kind.MESSAGE:
-        answers = answers_when_closed([outcome], now=now)
+        answers = answers_when_closed(to_look_at([outcome], now=now), now=now)
         if answers:
             publish_now(answers)
     return Done(outcome, live)

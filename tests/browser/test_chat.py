@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, OpenPage
 from tests.browser.people import run
@@ -107,6 +108,8 @@ def test_a_message_is_answered_changed_and_deleted(pair: tuple[Page, Page]) -> N
     for page in pair:
         expect(message(page, "Message deleted")).to_be_visible()
         expect(message(page, "At night")).to_have_count(0)
+        told = page.request.get(f"{urlsplit(page.url).path}events?after=0").text()
+        assert "One is enough" in told and "At night" not in told
 
 
 def test_others_messages_cannot_be_changed(pair: tuple[Page, Page], talk: Talk) -> None:
@@ -446,10 +449,14 @@ def test_a_disabled_account_is_signed_out(pair: tuple[Page, Page], talk: Talk) -
 # --- Files
 
 
+def file(name: str, kind: str, content: bytes) -> FilePayload:
+    return {"name": name, "mimeType": kind, "buffer": content}
+
+
 def test_a_photo_is_sent_with_progress_and_shown_small(pair: tuple[Page, Page]) -> None:
     patient, doctor = pair
-    photo = {"name": "rash.jpg", "mimeType": "image/jpeg", "buffer": jpeg((1600, 1200))}
-    patient.get_by_label("Add a photo or PDF").set_input_files([photo])  # type: ignore[list-item]
+    photo = file("rash.jpg", "image/jpeg", jpeg((1600, 1200)))
+    patient.get_by_label("Add a photo or PDF").set_input_files([photo])
     expect(patient.locator("[data-file-state]")).to_contain_text("rash.jpg is attached.")
     say(patient, "This is my arm")
     for page in pair:
@@ -465,7 +472,7 @@ def test_a_photo_is_sent_with_progress_and_shown_small(pair: tuple[Page, Page]) 
 
     # A file needs no words, and a reload shows it as the server writes it.
     patient.get_by_label("Add a photo or PDF").set_input_files(
-        [{"name": "plan.pdf", "mimeType": "application/pdf", "buffer": pdf()}]
+        [file("plan.pdf", "application/pdf", pdf())]
     )
     patient.get_by_role("button", name="Send", exact=True).click()
     expect(doctor.locator("li.message a.file", has_text="plan.pdf")).to_be_visible()
@@ -479,7 +486,7 @@ def test_an_upload_shows_its_progress_and_can_be_tried_again(
     held: list[Route] = []
     page.route(uploads, lambda route: held.append(route))
     chosen = page.get_by_label("Add a photo or PDF")
-    chosen.set_input_files([{"name": "arm.png", "mimeType": "image/png", "buffer": png()}])
+    chosen.set_input_files([file("arm.png", "image/png", png())])
     shown = page.locator("[data-file-state]")
     expect(shown).to_contain_text(re.compile(r"Uploading arm\.png: \d+ %"))
     expect(page.locator("progress[data-progress]")).to_be_visible()
@@ -497,9 +504,7 @@ def test_an_upload_shows_its_progress_and_can_be_tried_again(
 
 def test_a_refused_file_has_its_sentence(talk: Talk, open_page: OpenPage) -> None:
     page = enter(open_page(person=talk.patient), talk)
-    page.get_by_label("Add a photo or PDF").set_input_files(
-        [{"name": "arm.jpg", "mimeType": "image/jpeg", "buffer": HTML}]
-    )
+    page.get_by_label("Add a photo or PDF").set_input_files([file("arm.jpg", "image/jpeg", HTML)])
     shown = page.locator("[data-file-state]")
     expect(shown).to_contain_text(re.compile(r"\w+ .*\."))
     expect(shown.get_by_role("button", name="Try again")).to_have_count(0)

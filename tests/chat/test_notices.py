@@ -13,6 +13,7 @@ from accounts.models import User
 from appointments.booking import cancel, reschedule
 from appointments.models import Appointment, CareRelation
 from chat.access import members_of
+from chat.log import Entry
 from chat.models import ChatSettings, Conversation, Event, Kind
 from chat.office import (
     answers_when_closed,
@@ -20,6 +21,7 @@ from chat.office import (
     office_at,
     reply_words,
     set_chat_settings,
+    to_look_at,
     waiting_too_long,
 )
 from chat.opening import close
@@ -47,6 +49,10 @@ def _nothing_looked_at() -> Iterator[None]:
     looked_at.forget()
     yield
     looked_at.forget()
+
+
+def automatic(*entries: Entry, now: datetime) -> list[Entry]:
+    return answers_when_closed(to_look_at(entries, now=now), now=now)
 
 
 def notices(conversation: Conversation) -> list[str]:
@@ -148,35 +154,35 @@ def test_the_expected_reply_is_a_sentence(talk: Conversation) -> None:
 
 def test_who_writes_at_night_gets_one_automatic_answer(talk: Conversation, alice: User) -> None:
     first = say(talk, alice, "Are you there?", now=NIGHT)
-    [answer] = answers_when_closed([first], now=NIGHT)
+    [answer] = automatic(first, now=NIGHT)
     assert answer.kind == Kind.NOTICE
     assert answer.audience  # goes to everybody at once
     assert "open again Wednesday, November 4, 2026, 9:00 am EST" in answer.body
     assert "call 911" in answer.body
     later = NIGHT + timedelta(minutes=30)
-    assert answers_when_closed([say(talk, alice, "Hello?", now=later)], now=later) == []
+    assert automatic(say(talk, alice, "Hello?", now=later), now=later) == []
     assert len(notices(talk)) == 1
     next_night = NIGHT + timedelta(days=1)
-    again = answers_when_closed([say(talk, alice, "Still?", now=next_night)], now=next_night)
+    again = automatic(say(talk, alice, "Still?", now=next_night), now=next_night)
     assert len(again) == 1
 
 
 def test_nobody_is_answered_automatically_in_office_hours(
     clinic: Clinic, talk: Conversation, alice: User
 ) -> None:
-    assert answers_when_closed([say(talk, alice, "Hello")], now=NOW) == []
+    assert automatic(say(talk, alice, "Hello"), now=NOW) == []
     by_doctor = say(talk, clinic.doctor_user, "Good evening", now=NIGHT)
-    assert answers_when_closed([by_doctor], now=NIGHT) == []
+    assert automatic(by_doctor, now=NIGHT) == []
     assert notices(talk) == []
 
 
 def test_a_busy_conversation_is_asked_about_once_a_minute(
     talk: Conversation, alice: User, django_assert_num_queries: Any
 ) -> None:
-    answers_when_closed([say(talk, alice, "One")], now=NOW)
+    automatic(say(talk, alice, "One"), now=NOW)
     two = say(talk, alice, "Two", now=NOW + timedelta(seconds=59))
     with django_assert_num_queries(0):
-        answers_when_closed([two], now=NOW + timedelta(seconds=59))
+        automatic(two, now=NOW + timedelta(seconds=59))
 
 
 def test_an_absence_names_the_cover_who_can_then_answer(
@@ -198,7 +204,7 @@ def test_an_absence_names_the_cover_who_can_then_answer(
         "Dr. Matthieu Lefebvre covers."
     )
     assert cover.user.pk not in members_of([talk.pk], NOW)[talk.pk]
-    answers = answers_when_closed([say(talk, alice, "Hello")], now=NOW)
+    answers = automatic(say(talk, alice, "Hello"), now=NOW)
     assert [answer.body for answer in answers] == [
         f"Automatic answer: {words} If you think it is urgent, do not wait for an answer here: "
         "call 911.",

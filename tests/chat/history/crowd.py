@@ -66,8 +66,8 @@ class Crowd:
                     self.devices.append(device)
         share, rest = divmod(messages, len(self.devices))
         self._shares = [share + (number < rest) for number in range(len(self.devices))]
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._writing: list[asyncio.Task[None]] = []
         self._living: list[asyncio.Task[None]] = []
 
@@ -92,15 +92,15 @@ class Crowd:
         trace: TracebackType | None,
     ) -> None:
         self.call(self._go())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
     def call(self, work: Coroutine[Any, Any, None], seconds: float = 60) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def start_writing(self) -> None:
         async def begin() -> None:

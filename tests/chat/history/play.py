@@ -72,7 +72,8 @@ def play(
     with crowd:
         crowd.start_writing()
         # While one thing breaks people write on, but not past the next.
-        for step, gate in zip(steps, [*(step.after for step in steps[1:]), messages], strict=True):
+        gates = [*(step.after for step in steps), messages][1:]
+        for step, gate in zip(steps, gates, strict=True):
             crowd.gate = gate
 
             def is_due(after: int = step.after) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chat.history.journal import Event, Marks
-from tests.chat.history.people import People
+from tests.chat.history.people import People, Place
 from tests.servers import MariaDB, Redis, Server, ServerFailed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,10 +55,31 @@ class Stack:
     redis: Redis
     servers: list[SocketServer]
     people: People
+    environment: dict[str, str]
 
     @property
     def ports(self) -> list[int]:
         return [server.port for server in self.servers]
+
+    def start_anew(self) -> None:
+        """An empty log, and servers that remember nothing."""
+        for server in self.servers:
+            server.kill()
+        self.database.sql(
+            "DELETE FROM clinic.chat_event;"
+            "UPDATE clinic.chat_conversation SET last_seq = 0, waiting_since = NULL;"
+            "UPDATE clinic.chat_participant SET delivered_seq = 0, read_seq = 0, read_at = NULL;"
+        )
+        for server in self.servers:
+            server.start()
+
+    def hold(self, place: Place, seconds: float) -> None:
+        """Somebody's slow transaction: the conversation's row stays locked."""
+        self.database.sql(
+            "USE clinic; START TRANSACTION;"  # noqa: S608  (both values are ours)
+            f"UPDATE chat_conversation SET last_seq = last_seq WHERE id = {place.pk};"
+            f"SELECT SLEEP({seconds}); ROLLBACK;"
+        )
 
     # --- What the database holds, read with its own client, not with ours --------------------
 
@@ -134,7 +155,7 @@ def running(
         try:
             for server in started:
                 server.start()
-            yield Stack(database, redis, started, people)
+            yield Stack(database, redis, started, people, environment)
         finally:
             for server in started:
                 server.stop()
