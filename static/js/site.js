@@ -1,6 +1,5 @@
 // What pages do beyond HTML. Everything works without this file; it only makes it kinder.
 
-const WARN_BEFORE_END_MS = 2 * 60 * 1000;
 const SEND_AGAIN_AFTER_MS = 10 * 1000; // after that a lost connection is likelier than a double click
 const WIDE = matchMedia("(min-width: 56em)");
 
@@ -23,19 +22,7 @@ for (const details of document.querySelectorAll("details[data-open-wide]")) {
   if (WIDE.matches) details.open = true;
 }
 
-function reveal(region, selector) {
-  for (const each of region.querySelectorAll("[data-hold-warning], [data-hold-ended]")) {
-    each.hidden = !each.matches(selector);
-  }
-}
-for (const region of document.querySelectorAll("[data-hold-until]")) {
-  const left = Date.parse(region.dataset.holdUntil) - Date.now();
-  setTimeout(reveal, Math.max(0, left - WARN_BEFORE_END_MS), region, "[data-hold-warning]");
-  setTimeout(reveal, Math.max(0, left), region, "[data-hold-ended]");
-}
-
-// Unsent messages stay on the device only for who wrote them: a page of nobody clears them, apart from
-// the sign-in, where somebody whose session ended comes back. (Somebody else's page: chat/unread.js.)
+// Unsent messages are their writer's: a page of nobody clears them, except on the way to sign in.
 if (!document.documentElement.dataset.user && !location.pathname.startsWith("/accounts/")) {
   for (const key of Object.keys(localStorage)) {
     if (key.startsWith("clinic.chat.")) localStorage.removeItem(key);
