@@ -150,6 +150,73 @@ BOOKING = [
     Row("calendar/<str:secret>.ics", "200", address=lambda w: f"/calendar/{w.feed.secret}.ics"),
 ]
 
+# Alice, Bob and the doctor take part; that somebody else tried is written into Alice's trail.
+TALK = "302 200 200 404 200 404 404 404"
+IN_TALK = "302 302 302 404 302 404 404 404"
+NO_PAGE = "405"
+TRIED = "charlie other reception administrator"
+
+
+def talk(part: str, *, get: str = TALK, post: str = "405", **more: Any) -> Row:
+    if get != NO_PAGE:
+        more.setdefault("audited", TRIED)
+    return Row(
+        f"messages/<uuid:public_id>/{part}",
+        get,
+        post,
+        address=lambda w: f"/messages/{w.talk.public_id}/{part}",
+        unknown=f"/messages/{NOBODY}/{part}",
+        **more,
+    )
+
+
+def words(**more: Any) -> dict[str, Any]:
+    return {"client_id": "01890000-0000-7000-8000-0000000000aa", "body": "Hello", **more}
+
+
+MESSAGES = [
+    Row("messages/", SIGNED_IN),
+    Row(
+        "messages/new/",
+        SIGNED_IN,
+        "302 302 302 404 404 404 302 404",
+        # With reception, about Alice's visit.
+        form=lambda w: {"hospital": w.desk.hospital.slug, "appointment": w.visit.public_id},
+        changes="alice bob reception",
+    ),
+    Row("messages/waiting/", "302 404 404 404 404 404 200 404"),
+    Row(
+        "messages/settings/",
+        "302 404 404 404 200 200 404 404",
+        "302 404 404 404 302 302 404 404",
+        form={"show_seen": "on"},
+        changes="doctor other",
+    ),
+    Row("messages/unread", SIGNED_IN),
+    Row(
+        "messages/attachments/<uuid:public_id>/",
+        TALK,
+        address=lambda w: f"/messages/attachments/{w.picture.public_id}/",
+        unknown=f"/messages/attachments/{NOBODY}/",
+        audited=f"bob doctor {TRIED}",
+    ),
+    talk("", post=IN_TALK, form=words(), changes="alice bob doctor"),
+    talk("attachments/", post="302 422 422 404 422 404 404 404"),
+    talk("events"),
+    talk("transcript/", audited=f"doctor {TRIED}"),
+    # Only who wrote a message changes it.
+    talk("edit/", get=NO_PAGE, post="302 302 403 404 403 404 404 404", form=words(target="1"),
+         changes="alice"),
+    talk("delete/", get=NO_PAGE, post="302 302 403 404 403 404 404 404", form=words(target="1"),
+         changes="alice"),
+    talk("marks/", get=NO_PAGE, post=IN_TALK, form={"read": "2", "delivered": "2"},
+         changes="alice bob doctor"),
+    talk("close/", get=NO_PAGE, post="302 403 403 404 302 404 404 404", changes="doctor"),
+    talk("reopen/", get=NO_PAGE, post=IN_TALK),
+    talk("colleagues/", get=NO_PAGE, post="302 422 422 404 422 404 404 404",
+         form={"action": "add"}),
+]  # fmt: skip
+
 ACCOUNTS = [
     Row("accounts/signup/doctor/", "200 302 302 302 302 302 302 302",
         "422 302 302 302 302 302 302 302"),
@@ -297,13 +364,14 @@ ADMIN_MODELS = [
         changed_by="administrator",
         deletable=True,
     ),
+    *model_rows("chat/conversation", lambda w: w.talk.pk, seen_by="administrator"),
     *model_rows(
         "django_tasks_database/dbtaskresult",
         lambda w: _a_task(),
         seen_by="administrator",
     ),
     Row(
-        "admin/^(?P<app_label>django_tasks_database|accounts|directory|appointments)/$",
+        "admin/^(?P<app_label>django_tasks_database|accounts|directory|appointments|chat)/$",
         "302 302 302 302 404 404 200 200",
         "302 302 302 302 404 404 200 200",
         address="/admin/accounts/",
@@ -317,4 +385,4 @@ def _a_task() -> Any:
     return DBTaskResult.objects.order_by("enqueued_at").values_list("pk", flat=True)[0]
 
 
-ROWS = {row.route: row for row in [*PUBLIC, *BOOKING, *ACCOUNTS, *ADMIN, *ADMIN_MODELS]}
+ROWS = {row.route: row for row in [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *ADMIN, *ADMIN_MODELS]}

@@ -7,13 +7,22 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from accounts.ids import uuid7
 from accounts.models import AuditEvent, Patient, Role, User
 from appointments import feeds
 from appointments.models import Appointment, CalendarFeed
+from chat.attachments import store
+from chat.frames import Send
+from chat.log import Act, Entry, append
+from chat.models import Attachment, Conversation
+from chat.opening import open_conversation
+from clinic.directory.models import HospitalStaff
 from tests.appointments.desk import AT, NOW, Desk, book, open_desk
 from tests.cast import make_account, signed_in
+from tests.files import jpeg
 
 ROLES = ["anonymous", "alice", "bob", "charlie", "doctor", "other", "reception", "administrator"]
 LATER = AT + timedelta(days=9, hours=1)
@@ -29,6 +38,9 @@ class World:
     visit: Appointment
     feed: CalendarFeed
     users: dict[str, User]
+    # Alice's conversation with the doctor: she wrote the first message, with a picture the second.
+    talk: Conversation
+    picture: Attachment
 
     def client(self, role: str, **options: Any) -> Client:
         user = self.users.get(role)
@@ -52,7 +64,16 @@ def make_world(
         which.doctor.save()
     visit = book(signed_in(alice), desk)
     feed = feeds.make_address(user=alice, now=NOW)
-    return World(desk, other_desk, visit, feed, users)
+    HospitalStaff.objects.create(hospital=desk.hospital, user=reception)
+    talk = open_conversation(
+        patient=alice.chart, doctor=desk.doctor, hospital=desk.hospital, by=alice, now=NOW
+    )
+    upload = SimpleUploadedFile("rash.jpg", jpeg((64, 48)), content_type="image/jpeg")
+    picture = store(conversation=talk, by=alice, upload=upload, now=NOW)
+    for words, file in [("How do I take it?", None), ("", picture.public_id)]:
+        send = Send(talk.public_id, str(uuid7()), words, attachment=file)
+        assert isinstance(append([Act(alice.pk, send)], now=NOW)[0], Entry)
+    return World(desk, other_desk, visit, feed, users, talk, picture)
 
 
 CHAIN = {"audit_head", "audit_count"}
