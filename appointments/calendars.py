@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from icalendar import Calendar, Event, vCalAddress
 
 from appointments.models import Appointment
-from appointments.vtimezone import vtimezone
+from appointments.vtimezone import vtimezone_ics
 from appointments.zones import is_repeated, local, zone_words
 from clinic.directory.models import Visit
 from clinic.links import absolute
@@ -182,8 +182,12 @@ def finish(calendar: Calendar, events: list[Event]) -> bytes:
         for moment in (event["DTSTART"].dt, event["DTEND"].dt):
             if str(moment.tzinfo) != "UTC":
                 years.setdefault(moment.tzinfo.key, []).append(moment.year)
-    for zone in sorted(years):
-        calendar.add_component(vtimezone(zone, min(years[zone]), max(years[zone])))
+    zones = b"".join(
+        vtimezone_ics(zone, min(years[zone]), max(years[zone])) for zone in sorted(years)
+    )
     for event in events:
         calendar.add_component(event)
-    return bytes(calendar.to_ical())
+    # A line begins so only where a component does: values are escaped and folded.
+    return bytes(calendar.to_ical()).replace(
+        b"\r\nBEGIN:VEVENT", b"\r\n" + zones + b"BEGIN:VEVENT", 1
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.utils import formats
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 # Names people use for the zones of the United States; elsewhere the town of the IANA name.
 _ZONE_WORDS = {
@@ -54,13 +54,24 @@ def zone_short(moment: datetime, zone: str) -> str:
 
 def date_words(moment: datetime, zone: str) -> str:
     """``"Monday, November 30, 2026"``."""
-    return formats.date_format(local(moment, zone), pgettext("long date", "l, F j, Y"))
+    return _day_words(local(moment, zone).date(), get_language())
+
+
+# A page of results says some hundred dates and times, most of them again and again.
+@lru_cache(maxsize=4096)
+def _day_words(day: date, _language: str | None) -> str:
+    return formats.date_format(day, pgettext("long date", "l, F j, Y"))
+
+
+@lru_cache(maxsize=4096)
+def _clock_words(clock: time, _language: str | None) -> str:
+    return formats.time_format(clock, "g:i a").replace(".", "")
 
 
 def time_words(moment: datetime, zone: str) -> str:
     """``"9:10 am"``; a time the clock shows twice carries its zone: ``"1:30 am EST"``."""
     at = local(moment, zone)
-    words = formats.date_format(at, "g:i a").replace(".", "")
+    words = _clock_words(at.time(), get_language())
     return f"{words} {at.strftime('%Z')}" if is_repeated(at) else words
 
 

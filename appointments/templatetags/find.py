@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache as cache_forever
 from functools import lru_cache
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from django import template
 from django.conf import settings
+from django.core.cache import cache
 from django.template.loader import render_to_string
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, pgettext
 
 from appointments.cards import Found, grid
-from appointments.templatetags.times import book_address
+from appointments.templatetags.times import book_addresses
 from appointments.zones import date_words, local, time_words
 
 register = template.Library()
 
 SELECTED = SafeString(" selected")
+# Cards are kept for all processes: one that was rendered by any of them need not be again.
+CACHE_SECONDS = 600
+CARD_TEMPLATES = (
+    "find/card.html",
+    "find/checked.html",
+    "find/no_times.html",
+    "components/doctor_avatar.html",
+)
 
 
 class Card(NamedTuple):
@@ -32,7 +43,7 @@ class Card(NamedTuple):
     credentials: str
     specialties: tuple[str, ...]
     languages: tuple[str, ...]
-    visits: frozenset[str]
+    visits: tuple[str, ...]
     accepts_new: bool
     checked_on: str
     checked_what: str
@@ -50,53 +61,75 @@ class Card(NamedTuple):
 
 
 @register.simple_tag
-def doctor_card(item: Found, zone_sentence: str) -> str:
-    """The card of a doctor; ``zone_sentence`` is empty when the page says it once for all."""
+def doctor_cards(cards: Sequence[Mapping[str, Any]]) -> str:
+    """The cards of a list: ``item`` is a `Found`, ``zone`` the sentence about its zone (empty when
+    the page says it once for all)."""
+    wanted = [_card(card["item"], card["zone"]) for card in cards]
+    keys = [_key(card) for card in wanted]
+    kept: dict[str, str] = cache.get_many(keys)
+    made = {
+        key: _card_html(card) for key, card in zip(keys, wanted, strict=True) if key not in kept
+    }
+    if made:
+        cache.set_many(made, CACHE_SECONDS)
+    return mark_safe("".join(kept.get(key) or made[key] for key in keys))  # noqa: S308  (templates')
+
+
+def _card(item: Found, zone_sentence: str) -> Card:
     doctor, service = item.doctor, item.service
     hospital = service.hospital if service is not None else None
-    return _card_html(
-        Card(
-            slug=doctor.slug,
-            name=doctor.display_name,
-            credentials=doctor.credentials,
-            specialties=tuple(item.specialties),
-            languages=tuple(item.languages),
-            visits=frozenset(item.visits),
-            accepts_new=doctor.accepts_new,
-            checked_on=checked_on(doctor.verified_at, hospital.time_zone if hospital else ""),
-            checked_what=doctor.verified_what,
-            code=service.code if service is not None else "",
-            hospital=hospital.name if hospital else "",
-            town=hospital.city if hospital else "",
-            phone=hospital.phone if hospital else "",
-            miles=None if item.miles is None else round(item.miles, 1),
-            other_hospitals=item.other_hospitals,
-            zone=hospital.time_zone if hospital else "",
-            zone_sentence=zone_sentence,
-            times=tuple(item.times),
-            clinic_name=settings.CLINIC_NAME,
-            language=get_language(),
-        )
+    return Card(
+        slug=doctor.slug,
+        name=doctor.display_name,
+        credentials=doctor.credentials,
+        specialties=tuple(item.specialties),
+        languages=tuple(item.languages),
+        visits=tuple(sorted(item.visits)),
+        accepts_new=doctor.accepts_new,
+        checked_on=checked_on(doctor.verified_at, hospital.time_zone if hospital else ""),
+        checked_what=doctor.verified_what,
+        code=service.code if service is not None else "",
+        hospital=hospital.name if hospital else "",
+        town=hospital.city if hospital else "",
+        phone=hospital.phone if hospital else "",
+        miles=None if item.miles is None else round(item.miles, 1),
+        other_hospitals=item.other_hospitals,
+        zone=hospital.time_zone if hospital else "",
+        zone_sentence=zone_sentence,
+        times=tuple(item.times),
+        clinic_name=settings.CLINIC_NAME,
+        language=get_language(),
     )
 
 
-# What is kept can never be out of date: whatever changes the markup is a part of the key.
-@lru_cache(maxsize=4096)
+def _key(card: Card) -> str:
+    """Names everything the markup is made of, so what is kept under it is never out of date."""
+    times = [int(moment.timestamp()) for moment in card.times]
+    facts = repr((_markup(), card._replace(times=()), times))
+    return f"card:{sha256(facts.encode()).hexdigest()}"
+
+
+@cache_forever
+def _markup() -> str:
+    """Changes when a release changes a card: the source of its templates."""
+    engine = template.Engine.get_default()
+    sources = "".join(str(engine.get_template(name).source) for name in CARD_TEMPLATES)
+    return sha256(sources.encode()).hexdigest()
+
+
 def _card_html(card: Card) -> str:
-    days = [
-        {
-            "date": day.date,
-            "times": [
-                {
-                    "href": book_address(card.slug, card.code, moment),
-                    "text": time_words(moment, card.zone),
-                    "label": time_label(moment, card.zone, card.name),
-                }
-                for moment in day.times
-            ],
-        }
-        for day in grid(card.times, card.zone)
-    ]
+    days = []
+    for day in grid(card.times, card.zone):
+        hrefs = book_addresses(card.slug, card.code, day.times)
+        times = [
+            {
+                "href": href,
+                "text": time_words(moment, card.zone),
+                "label": time_label(moment, card.zone, card.name),
+            }
+            for href, moment in zip(hrefs, day.times, strict=True)
+        ]
+        days.append({"date": day.date, "times": times})
     return render_to_string("find/card.html", {"card": card, "days": days})
 
 

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from urllib.parse import quote
 
 from django import template
 from django.urls import reverse
 from django.utils import formats
 from django.utils.http import urlencode
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
 
 from appointments import zones
 from clinic.directory.templatetags.directory import price as price_words
@@ -63,6 +66,11 @@ def utc_iso(moment: datetime) -> str:
 @register.filter
 def short_date(day: date) -> str:
     """``"Mon, Nov 30"`` of a calendar date."""
+    return _short_date(day, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _short_date(day: date, _language: str | None) -> str:
     return formats.date_format(day, pgettext("short date", "D, M j"))
 
 
@@ -98,7 +106,13 @@ def duration(minutes: int) -> str:
 
 def book_address(slug: str, code: str, at: datetime) -> str:
     """The plain link of a free time."""
-    return f"{reverse('book', args=[slug])}?{urlencode({'service': code, 'at': utc_iso(at)})}"
+    return book_addresses(slug, code, [at])[0]
+
+
+def book_addresses(slug: str, code: str, moments: Iterable[datetime]) -> list[str]:
+    """The links of many free times of one service."""
+    start = f"{reverse('book', args=[slug])}?{urlencode({'service': code})}&at="
+    return [start + quote(utc_iso(moment), safe="") for moment in moments]
 
 
 @register.simple_tag

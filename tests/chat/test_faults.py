@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -177,12 +178,39 @@ async def _code(connection: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
-def test_fault_10_slow_readers_and_oversized_frames_harm_nobody_else(stack: Stack) -> None:
+async def _drip(port: int, head: bytes = b"") -> float:
+    """Seconds until the server drops a client that sends its request byte by byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    if head:  # a whole request first, on the same connection
+        writer.write(head)
+        await reader.readuntil(b"\r\n\r\n")
+    begun = time.monotonic()
+    with suppress(ConnectionError):
+        for byte in b"GET /ws/chat/ HTTP/1.1\r\nX-Name: " + b"a" * 100:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            with suppress(TimeoutError):
+                while await asyncio.wait_for(reader.read(4096), 2):
+                    pass
+                break
+    writer.close()
+    return time.monotonic() - begun
+
+
+def test_fault_10_slow_clients_and_oversized_frames_harm_nobody_else(stack: Stack) -> None:
     doctor = next(person for person in stack.people.persons if person.name == "doctor0")
     flooded = frozenset(doctor.conversations)
     codes: dict[str, list[int]] = {"slow": [], "oversized": []}
 
+    dropped: list[float] = []
+    whole = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
     async def attack(done: asyncio.Event) -> None:
+        drips = [
+            asyncio.ensure_future(_drip(port, head))
+            for port in stack.ports
+            for head in (b"", whole)
+        ]
         slow = [await _stop_reading(port, doctor.sessions[0]) for port in stack.ports * 2]
         for _ in range(10):
             for port in stack.ports:
@@ -192,6 +220,7 @@ def test_fault_10_slow_readers_and_oversized_frames_harm_nobody_else(stack: Stac
             await asyncio.sleep(0.2)
         await done.wait()
         codes["slow"] = [await _code(connection) for connection in slow]
+        dropped.extend(await asyncio.gather(*drips))
 
     async def flood(patients: list[Device]) -> None:
         for number in range(250):
@@ -223,6 +252,7 @@ def test_fault_10_slow_readers_and_oversized_frames_harm_nobody_else(stack: Stac
         finish(stack, crowd)
     assert codes["oversized"] == [1009] * 20
     assert codes["slow"] == [4008] * 4
+    assert len(dropped) == 4 and all(25 < seconds < 40 for seconds in dropped)
     assert max(grown) < 30 * MIB
     assert percentile(ack_seconds(others, begun, ended), 95) < 1
     check(stack, crowd)

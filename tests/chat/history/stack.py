@@ -18,6 +18,7 @@ from tests.servers import MariaDB, Redis, Server, ServerFailed
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "http://127.0.0.1"
 SERVER = "clinic.websocket_server"
+OTHERS = {"DEBUG", "MIGRATE_DATABASE_URL"}  # settings of the surrounding run
 
 
 class SocketServer(Server):
@@ -133,7 +134,7 @@ def running(
     """A stack with its people. ``schema``: statements that change its tables for a control."""
     with MariaDB() as database, Redis() as redis:
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "DEBUG"},
+            **{name: value for name, value in os.environ.items() if name not in OTHERS},
             "DJANGO_SETTINGS_MODULE": settings,
             "DATABASE_URL": database.url,
             "REDIS_URL": redis.url,
