@@ -25,6 +25,16 @@ NO_PAGE = {
     "readyz": "for probes",
     "appointment_ics": "a file for calendar programs",
     "feed": "a file for calendar programs",
+    "attachment": "a file that was sent",
+    "conversation_attachments": "JSON for the script",
+    "conversation_events": "JSON for the script",
+    "messages_unread": "JSON for the script",
+    "conversation_edit": "takes a form; tests/browser/test_chat.py walks it",
+    "conversation_delete": "takes a form; tests/browser/test_chat.py walks it",
+    "conversation_marks": "takes a form",
+    "conversation_close": "takes a form",
+    "conversation_reopen": "takes a form",
+    "conversation_colleagues": "takes a form",
     "account_set_password": "every account has a password; leads to changing it",
     "account_confirm_login_code": "signing in by code is off; leads to signing in",
 }
@@ -235,7 +245,25 @@ def without_token(visitor: Visitor) -> Opened:
     return visitor.posted("Sign in")
 
 
+def talk(path: str = "") -> Callable[[Visitor], Opened]:
+    """The conversation that the sample's first patient and first doctor have."""
+
+    def open_it(visitor: Visitor) -> Opened:
+        rows = run(
+            visitor.site,
+            "SELECT c.public_id FROM chat_conversation c "
+            "JOIN accounts_patient p ON p.id = c.patient_id "
+            "JOIN accounts_user u ON u.id = p.account_id "
+            "WHERE u.email = ? AND c.doctor_id IS NOT NULL ORDER BY c.id",
+            PATIENT,
+        )
+        return visitor.to(f"/messages/{steps.dashed(rows[0][0])}/{path}")
+
+    return open_it
+
+
 PATIENT, DOCTOR, ADMIN = "patient1@example.org", "doctor1@example.org", "admin@example.org"
+RECEPTION = "reception@example.org"
 
 PAGES = [
     PageType("home", "home", at("/")),
@@ -328,6 +356,14 @@ PAGES = [
     PageType("cancel-late", "appointment_cancel", late, who="fresh"),
     PageType("feed-off", "feed_settings", at("/appointments/calendar/"), who="fresh"),
     PageType("feed-on", "feed_settings", feed_is_on, who="fresh"),
+    PageType("messages", "messages", at("/messages/"), who=PATIENT),
+    PageType("messages-none", "messages", at("/messages/"), who="fresh"),
+    PageType("message-new", "conversation_new", at("/messages/new/"), who=PATIENT),
+    PageType("talk", "conversation", talk(), who=PATIENT),
+    PageType("talk-doctor", "conversation", talk(), who=DOCTOR),
+    PageType("transcript", "conversation_transcript", talk("transcript/"), who=PATIENT),
+    PageType("messages-waiting", "messages_waiting", at("/messages/waiting/"), who=RECEPTION),
+    PageType("messages-settings", "chat_settings", at("/messages/settings/"), who=DOCTOR),
     PageType("not-found", "", at("/nowhere/"), status=404),
     PageType("no-token", "", without_token, status=403),
 ]

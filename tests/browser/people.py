@@ -35,7 +35,13 @@ for email in {known!r}:
     made.append([user.email, user.name, client.cookies["session"].value])
 print(json.dumps(made))
 """
-KNOWN = ("patient1@example.org", "patient2@example.org", "doctor1@example.org", "admin@example.org")
+KNOWN = (
+    "patient1@example.org",
+    "patient2@example.org",
+    "doctor1@example.org",
+    "reception@example.org",
+    "admin@example.org",
+)
 CAST = 60  # more than there are tests that take one
 
 

@@ -23,6 +23,8 @@ _SMALL_TARGETS = """
   .filter((e) => e.checkVisibility({visibilityProperty: true, opacityProperty: false}))
   .filter((e) => e.type !== "hidden" && !e.matches(".govuk-skip-link"))
   .filter((e) => getComputedStyle(e).display !== "inline")
+  // A file chooser that only a keyboard or a screen reader sees: people point at its label.
+  .map((e) => (e.type === "file" && e.offsetWidth <= 1 ? e.labels[0] : e))
   .map((e) => [e, e.getBoundingClientRect()])
   .filter(([e, box]) => box.width < least || box.height < least)
   .map(([e, box]) => `${e.outerHTML.slice(0, 90)} ${box.width}x${box.height}`)
