@@ -10,7 +10,6 @@ import atexit
 import email
 import email.message
 import email.policy
-import fcntl
 import os
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.servers import ServerFailed, end_with_this_process, free_port
+from tests.static_files import collect_once
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "sample-data-only-1"  # of every sample person
@@ -167,11 +167,7 @@ class Site:
             return False
 
     def _collect_static(self) -> None:
-        # Parallel test processes share the folder that it writes to.
-        (ROOT / "var").mkdir(exist_ok=True)
-        with (ROOT / "var" / "collectstatic.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        collect_once(lambda: self.manage("collectstatic", "--no-input", "--verbosity", "0"))
 
     def kill(self) -> None:
         """SIGKILL for the pages and the worker; ``serve`` brings them back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from django.urls import path
 from clinic import urls
 from clinic.outage import is_outage
 from tests.servers import MariaDB, Redis
+from tests.static_files import collect_once
 from tests.test_settings import PRODUCTION, ROOT, environment
 
 
@@ -168,17 +168,17 @@ for line in sys.stdin:
 
     def prepare(self) -> None:
         """Makes the tables and the static files' hashed names, which pages need in production."""
-        (ROOT / "var").mkdir(exist_ok=True)
-        with (ROOT / "var" / "collectstatic.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # parallel test processes share the folder
-            for command in ("migrate", "collectstatic"):
-                subprocess.run(
-                    [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"],
-                    cwd=ROOT,
-                    env=self.environment,
-                    check=True,
-                    timeout=240,
-                )
+        self._manage("migrate")
+        collect_once(lambda: self._manage("collectstatic"))
+
+    def _manage(self, command: str) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", command, "--no-input", "--verbosity", "0"],
+            cwd=ROOT,
+            env=self.environment,
+            check=True,
+            timeout=240,
+        )
 
     def __call__(self, address: str, *, form: dict[str, str] | None = None) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
