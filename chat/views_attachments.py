@@ -29,7 +29,7 @@ from chat.frames import error_frame
 from chat.log import attachment_frame
 
 LISTED = 50  # files of one answer
-POLICY = "default-src 'none'; sandbox"
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 CHUNK = 256 * 1024  # bytes
 
 

@@ -35,6 +35,7 @@ from tests.cast import signed_in
 from tests.chat.wire import make_conversation, make_doctor_user
 from tests.servers import end_with_this_process, free_port
 from tests.site import ROOT, Site
+from tests.test_headers import CSP_OF_FILES, assert_safe
 
 NOW = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 PLACES = {
@@ -306,7 +307,7 @@ def test_s30_a_file_goes_out_as_a_download_that_can_do_nothing(
     assert answer["Content-Disposition"].startswith("attachment; filename*=utf-8''Fu%C3%9F")
     assert "X-Evil" not in answer.headers
     assert answer["X-Content-Type-Options"] == "nosniff"
-    assert answer["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert_safe(answer, CSP_OF_FILES)
     assert answer["Cache-Control"] == "no-store, private"
     assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
 
@@ -319,7 +320,7 @@ def test_s30_only_the_small_picture_is_shown_in_place(
     assert body(answer).startswith(b"\xff\xd8\xff")
     assert answer["Content-Type"] == "image/jpeg"
     assert answer["Content-Disposition"] == "inline"
-    assert answer["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert_safe(answer, CSP_OF_FILES)
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Cache-Control"] == "no-store, private"
     letter = sent(talk, alice, name="letter.pdf", data=files.pdf())

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.core.signals import request_finished
-from django.db import close_old_connections, transaction
+from django.db import transaction
 
 from tests.security.routes import ROWS, Row, all_routes
-from tests.security.world import ROLES, World, difference, rows
+from tests.security.world import ROLES, World, difference, ended, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -30,15 +29,6 @@ def undone() -> Iterator[None]:
     transaction.savepoint_rollback(point)
 
 
-def status_of(answer: Any) -> int:
-    """The status; the answer is ended as a server ends it, also when nobody read its file."""
-    # As Django's own client does it: the test's connection is not the request's to close.
-    request_finished.disconnect(close_old_connections)
-    answer.close()
-    request_finished.connect(close_old_connections)
-    return int(answer.status_code)
-
-
 def test_s15_every_address_has_a_row() -> None:
     assert set(all_routes()) - set(ROWS) == set(), "say in routes.py who may do what there"
     assert set(ROWS) - set(all_routes()) == set(), "these addresses are gone"
@@ -52,19 +42,21 @@ def test_s15_everybody_gets_what_the_row_says_and_reading_changes_nothing(
     clients = {role: world.client(role) for role in ROLES}
     before = rows()
     quiet = [role for role in ROLES if role not in row.audited.split()]
-    got = {role: status_of(clients[role].get(path)) for role in quiet}
+    got = {role: ended(clients[role].get(path)).status_code for role in quiet}
     # The form in the address is no form. The admin's lists take it for a filter, and say so.
     asked = {} if row.route.startswith("admin/") else row.sent(world)
-    heads = {role: status_of(clients[role].head(path, asked)) for role in quiet}
+    heads = {role: ended(clients[role].head(path, asked)).status_code for role in quiet}
     assert difference(before, rows()) == {}
     before = rows(trail=False)
     for role in row.audited.split():
-        got[role] = status_of(clients[role].get(path))
-        heads[role] = status_of(clients[role].head(path))
+        got[role] = ended(clients[role].get(path)).status_code
+        heads[role] = ended(clients[role].head(path)).status_code
     others: dict[str, dict[str, int]] = {}
     for method in ("put", "patch", "delete"):
         cache.clear()  # of what limits count
-        others[method] = {role: status_of(getattr(clients[role], method)(path)) for role in ROLES}
+        others[method] = {
+            role: ended(getattr(clients[role], method)(path)).status_code for role in ROLES
+        }
     assert difference(before, rows(trail=False)) == {}
     expected = row.statuses("get")
     assert got == expected

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.test import Client
 
 from accounts.ids import uuid7
@@ -74,6 +76,16 @@ def make_world(
         send = Send(talk.public_id, str(uuid7()), words, attachment=file)
         assert isinstance(append([Act(alice.pk, send)], now=NOW)[0], Entry)
     return World(desk, other_desk, visit, feed, users, talk, picture)
+
+
+def ended(answer: Any) -> Any:
+    """The answer, ended as a server ends it, also when nobody read the file in it."""
+    if answer.streaming:
+        # As Django's own client does it: the test's connection is not the request's to close.
+        request_finished.disconnect(close_old_connections)
+        answer.close()
+        request_finished.connect(close_old_connections)
+    return answer
 
 
 CHAIN = {"audit_head", "audit_count"}
