@@ -289,7 +289,11 @@ export class View extends EventTarget {
       );
     }
     if (this.#hasEnd) {
-      for (const act of this.#acts) if (act.type === "send") add(this.#local(act), new Date(act.at));
+      // What the log has already is one row, also while the answer to sending it is still on its way.
+      const stored = new Set(rows.map((row) => row.key));
+      for (const act of this.#acts) {
+        if (act.type === "send" && !stored.has(act.client_id)) add(this.#local(act), new Date(act.at));
+      }
     }
     const messages = rows.filter((row) => row.can);
     const current = messages.find((row) => row.key === this.#current) ?? messages.at(-1);
