@@ -81,7 +81,9 @@ class ListedFilters:
     """
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        shown: Any = getattr(self, "list_filter", ())
+        listed: Any = getattr(self, "list_filter", ())
+        # An entry may also be a pair: the field and the filter's class.
+        shown = {entry if isinstance(entry, str) else entry[0] for entry in listed}
         return lookup.partition("__")[0] in shown
 
 

@@ -223,6 +223,16 @@ PROBES = {
     ],
     "directory/hospital": ["appointments__reason__contains=a", "services__doctor__user__email=x"],
     "directory/specialty": ["doctors__user__password__startswith=argon2"],
+    # Who the patient is and what was written stays out of this list.
+    "chat/conversation": [
+        "patient=1",
+        "patient__name=Alice",
+        "patient__name__startswith=A",
+        "events__body__contains=take",
+        "attachments__name__startswith=r",
+        "doctor__user__password__startswith=argon2",
+        "pair__startswith=d",
+    ],
 }
 
 
@@ -241,6 +251,11 @@ def test_s31_a_listed_filter_still_works(world: World) -> None:
     booked = client.get("/admin/appointments/appointment/?status__exact=booked")
     assert world.visit.reference in booked.content.decode()
     assert client.get("/admin/directory/doctor/?verified_at__isempty=1").status_code == 200
+    link = f"/admin/chat/conversation/{world.talk.pk}/"
+    for closed, is_shown in [("1", True), ("0", False)]:  # the world's conversation is open
+        found = client.get(f"/admin/chat/conversation/?closed_at__isempty={closed}")
+        assert found.status_code == 200
+        assert (link in found.content.decode()) is is_shown
 
 
 def test_s31_search_in_the_admin_takes_signs_literally(world: World) -> None:
