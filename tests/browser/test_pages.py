@@ -11,7 +11,7 @@ from tests.browser.conftest import DESKTOP, HEIGHTS, PHONE, OpenPage, RunAxe
 from tests.browser.pages import NO_PAGE, PAGES, PageType, Visitor, named_routes
 from tests.browser.people import People
 from tests.browser.watch import Watch
-from tests.site import Site
+from tests.site import ROOT, Site
 
 SMALLEST_TARGET = 24  # CSS pixels, WCAG 2.5.8
 MAIN_TARGET = 44
@@ -60,6 +60,20 @@ def test_every_route_has_a_page_type() -> None:
     assert named_routes() - shown - set(NO_PAGE) == set(), "add these to tests/browser/pages.py"
     assert (shown | set(NO_PAGE)) - named_routes() == set(), "these routes are gone"
     assert shown & set(NO_PAGE) == set()
+
+
+def test_a_thread_without_its_script_has_targets_of_the_size_too(
+    open_page: OpenPage, site: Site, people: People
+) -> None:
+    """The file chooser is the browser's own until the script takes its place."""
+    (kind,) = [kind for kind in PAGES if kind.name == "talk"]
+    visitor = visitor_of(kind, open_page, site, people, javascript=False)
+    kind.open(visitor)
+    for width in (DESKTOP, PHONE):
+        visitor.page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
+        assert visitor.page.locator("input[type=file]").bounding_box() is not None
+        assert visitor.page.evaluate(_SMALL_TARGETS, SMALLEST_TARGET) == []
+    visitor.page.screenshot(path=str(ROOT / "var" / "screenshots" / "talk-no-script.png"))
 
 
 @pytest.mark.parametrize("kind", PAGES, ids=lambda kind: kind.name)
