@@ -104,6 +104,16 @@ class PatientQuerySet(models.QuerySet["Patient"]):
         cared_for = list(running.values_list("patient_id", flat=True))
         return self.filter(Q(account=user) | Q(pk__in=cared_for))
 
+    def record_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
+        """Charts whose record ``user`` may read: the own one, and as a carer with that right."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        running = Carer.objects.running(now or timezone.now()).filter(
+            user=user, may_read_record=True
+        )
+        shared = list(running.values_list("patient_id", flat=True))
+        return self.filter(Q(account=user) | Q(pk__in=shared))
+
 
 class Sex(models.TextChoices):
     FEMALE = "female", _("Female")
@@ -152,6 +162,12 @@ class Patient(models.Model):
     class Meta:
         verbose_name = _("patient")
         verbose_name_plural = _("patients")
+        indexes = [
+            # Serves the lists of patients, which are by name.
+            models.Index(fields=["name", "birth_date"], name="patients_by_name"),
+            # Serves the search for likely duplicates before a new chart is made.
+            models.Index(fields=["birth_date", "name"], name="patients_by_birth_date"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -177,7 +193,19 @@ class Relation(models.TextChoices):
 
 
 class Carer(models.Model):
-    """An account that may book and read for somebody else's chart, for as long as it runs."""
+    """An account that acts for somebody else's chart, for as long as the row runs.
+
+    Each carer may book, move and cancel visits. Messages and the record are rights of their own,
+    which the patient can take back; an adult's record is shared only after the adult agreed.
+    """
+
+    class Agreed(models.TextChoices):
+        """Who agreed that the record is shared, and how we know."""
+
+        NOT_ASKED = "", _("Not yet")
+        MINOR = "minor", _("Parent or guardian of a child")
+        ACCOUNT = "account", _("The patient, signed in")
+        RECEPTION = "reception", _("The patient, at reception")
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="cares_for")
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="carers")
@@ -186,6 +214,10 @@ class Carer(models.Model):
     )
     since = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
+    may_message = models.BooleanField(_("may read and write messages"), default=True)
+    may_read_record = models.BooleanField(_("may read the record"), default=False)
+    agreed = models.CharField(max_length=10, choices=Agreed.choices, blank=True)
+    agreed_at = models.DateTimeField(null=True, blank=True)
 
     objects = CarerQuerySet.as_manager()
 
@@ -193,7 +225,11 @@ class Carer(models.Model):
         verbose_name = _("carer")
         verbose_name_plural = _("carers")
         constraints = [
-            models.UniqueConstraint(fields=["user", "patient"], name="one_carer_row_per_chart")
+            models.UniqueConstraint(fields=["user", "patient"], name="one_carer_row_per_chart"),
+            models.CheckConstraint(
+                condition=Q(may_read_record=False) | Q(agreed_at__isnull=False),
+                name="shared_records_were_agreed_to",
+            ),
         ]
 
     def __str__(self) -> str:

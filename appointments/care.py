@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from appointments.models import Appointment, CareRelation
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts.models import Patient, PatientQuerySet, Role
+from appointments.models import Appointment, CareRelation, Registration
+from clinic.directory.staff import hospitals_of
 
 # A visit lets its doctor read the record from the booking to a year after the visit.
 AFTER_VISIT = timedelta(days=365)
@@ -35,7 +40,11 @@ def end_for_visit(appointment: Appointment, *, now: datetime) -> None:
 
 def is_patient_of(patient_id: int, doctor_id: int) -> bool:
     """Whether the patient has been in this doctor's care, now or before: not a *new* patient."""
-    return CareRelation.objects.filter(patient=patient_id, doctor=doctor_id).exists()
+    return (
+        CareRelation.objects.filter(patient=patient_id, doctor=doctor_id)
+        .exclude(why=CareRelation.Why.EMERGENCY)
+        .exists()
+    )
 
 
 def start_for_conversation(
@@ -69,3 +78,27 @@ def has_care_of(*, doctor_id: int, patient_id: int, now: datetime) -> bool:
     """Whether the patient is in this doctor's care now."""
     running = CareRelation.objects.running(now)
     return running.filter(doctor=doctor_id, patient=patient_id).exists()
+
+
+def patients_of(user: Any, now: datetime) -> QuerySet[CareRelation, int]:
+    """Keys of the charts in the care of ``user``, an approved doctor; nobody else has any."""
+    running = CareRelation.objects.running(now)
+    if not (
+        user.is_authenticated and user.is_active and user.is_staff and user.role == Role.DOCTOR
+    ):
+        running = running.none()
+    return running.filter(
+        doctor__user=user.pk, doctor__verified_at__isnull=False, doctor__withdrawn_at=None
+    ).values_list("patient_id", flat=True)
+
+
+def known_to_reception(user: Any) -> PatientQuerySet:
+    """Charts whose contact data ``user`` may see at reception: with visits or registered there."""
+    charts = Patient.objects.current()
+    is_reception = user.is_authenticated and user.is_active and user.is_staff
+    if not (is_reception and user.role == Role.RECEPTION):
+        return charts.none()
+    here = list(hospitals_of(user).values_list("pk", flat=True))
+    visits = Appointment.objects.filter(patient=OuterRef("pk"), hospital__in=here)
+    registered = Registration.objects.filter(patient=OuterRef("pk"), hospital__in=here)
+    return charts.filter(Q(Exists(visits)) | Q(Exists(registered)))

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import readable_code, uuid7
 from accounts.models import Patient, Role
 from clinic.directory.models import Doctor, Hospital, Service, Visit
+from clinic.directory.staff import hospitals_of
 
 
 class Status(models.TextChoices):
@@ -42,6 +43,16 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
     def in_care_of(self, user: Any, now: datetime | None = None) -> AppointmentQuerySet:
         """Visits ``user`` may move and cancel as the patient or a carer."""
         return self.filter(patient__in=Patient.objects.in_care_of(user, now))
+
+    def handled_by(self, user: Any) -> AppointmentQuerySet:
+        """Visits that ``user`` handles as staff: a doctor's own, reception's hospitals' ones."""
+        if not user.is_authenticated or not user.is_active or not user.is_staff:
+            return self.none()
+        if user.role == Role.DOCTOR:
+            return self.filter(doctor__user=user)
+        if user.role == Role.RECEPTION:
+            return self.filter(hospital__in=hospitals_of(user))
+        return self.none()
 
     def active(self) -> AppointmentQuerySet:
         return self.exclude(status=Status.CANCELLED)
@@ -95,6 +106,14 @@ class Appointment(models.Model):
     cancelled_late = models.BooleanField(_("cancelled after the deadline"), default=False)
     cancel_reason = models.CharField(_("reason for cancelling"), max_length=200, blank=True)
 
+    # What happened at the desk, and what stood there before: the last step can be undone.
+    arrived_at = models.DateTimeField(_("arrived"), null=True, blank=True, editable=False)
+    status_at = models.DateTimeField(null=True, editable=False)
+    status_before = models.CharField(max_length=10, blank=True, editable=False)
+    is_walk_in = models.BooleanField(_("walked in"), default=False, editable=False)
+    # The limits that staff set aside for this booking, and why; never the one on double bookings.
+    booked_despite = models.CharField(max_length=200, blank=True, editable=False)
+
     objects = AppointmentQuerySet.as_manager()
 
     class Meta:
@@ -116,6 +135,8 @@ class Appointment(models.Model):
             models.Index(
                 fields=["doctor", "starts_at", "status", "occupied_until"], name="visits_by_doctor"
             ),
+            # Serves the day of a hospital's reception, and whom reception may know.
+            models.Index(fields=["hospital", "starts_at"], name="visits_by_hospital"),
             # Serves a patient's visits, the clash check and the count of open bookings.
             models.Index(fields=["patient", "starts_at"], name="visits_by_patient"),
         ]
@@ -239,6 +260,7 @@ class CareRelation(models.Model):
         VISIT = "visit", _("Visit")
         CONVERSATION = "conversation", _("Conversation")
         REFERRAL = "referral", _("Referral")
+        EMERGENCY = "emergency", _("Emergency")
 
     doctor = models.ForeignKey(Doctor, on_delete=models.CASCADE, related_name="care_relations")
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="care_relations")
@@ -248,6 +270,7 @@ class CareRelation(models.Model):
     )
     since = models.DateTimeField()
     until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=300, blank=True)  # typed for emergency access
 
     objects = CareRelationQuerySet.as_manager()
 
@@ -256,9 +279,74 @@ class CareRelation(models.Model):
             # Serves "is this patient mine now?" and a doctor's list of patients.
             models.Index(fields=["doctor", "patient", "until"], name="care_by_doctor"),
         ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(why="emergency") | (~Q(reason="") & Q(until__isnull=False)),
+                name="emergency_access_says_why_and_ends",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.doctor_id} → {self.patient_id} ({self.why})"
+
+
+class Referral(models.Model):
+    """A doctor asks that a colleague may read a patient's record; the patient agrees first."""
+
+    class Answer(models.TextChoices):
+        OPEN = "open", _("Waiting for the patient")
+        AGREED = "agreed", _("Agreed")
+        DECLINED = "declined", _("Declined")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="referrals")
+    from_doctor = models.ForeignKey(Doctor, on_delete=models.CASCADE, related_name="+")
+    to_doctor = models.ForeignKey(Doctor, on_delete=models.CASCADE, related_name="+")
+    reason = models.CharField(_("reason"), max_length=300)
+    asked_at = models.DateTimeField()
+    answer = models.CharField(max_length=10, choices=Answer.choices, default=Answer.OPEN)
+    answered_at = models.DateTimeField(null=True)
+    answered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # The doctor heard the patient say yes; for patients without an account.
+    in_person = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(from_doctor=F("to_doctor")), name="referred_to_somebody_else"
+            ),
+            models.CheckConstraint(
+                condition=Q(answer="open", answered_at=None)
+                | (~Q(answer="open") & Q(answered_at__isnull=False)),
+                name="answered_referrals_say_when",
+            ),
+        ]
+        indexes = [models.Index(fields=["patient", "answer"], name="referrals_by_patient")]
+
+    def __str__(self) -> str:
+        return f"{self.from_doctor_id} → {self.to_doctor_id}"
+
+
+class Registration(models.Model):
+    """That a hospital's reception knows a patient, beside those with visits there."""
+
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="+")
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="registrations")
+    since = models.DateTimeField()
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["patient", "hospital"], name="registered_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.patient_id} @ {self.hospital_id}"
 
 
 class CalendarFeed(models.Model):

@@ -97,6 +97,7 @@ INSTALLED_APPS = [
     "accounts",
     "clinic.directory",
     "appointments",
+    "records",
     "chat",
 ]
 

@@ -17,7 +17,7 @@ from tools import environments, system_packages
 from tools.environments import ROOT, say
 from tools.suite import suite_python
 
-TEMPLATES = ["templates", "accounts", "appointments", "clinic"]
+TEMPLATES = ["templates"]
 
 
 class Check(NamedTuple):
