@@ -1,4 +1,4 @@
-"""Makes pairs of a patient and a doctor with a conversation, and prints their session keys.
+"""Makes pairs of a patient and a doctor with a conversation, and prints them as JSON.
 
 Run as ``python -m bench.chat_people PAIRS`` in the environment of the stack.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import django
 
@@ -21,7 +22,8 @@ from tests.appointments.town import hospital as make_hospital  # noqa: E402
 from tests.chat.wire import session_of  # noqa: E402
 
 
-def make(pairs: int) -> list[tuple[str, str, str]]:
+def make(pairs: int) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Conversations, each with its two people."""
     where = make_hospital()
     password = make_password(None)
     found = []
@@ -38,7 +40,17 @@ def make(pairs: int) -> list[tuple[str, str, str]]:
         conversation = Conversation.objects.create(
             patient=chart, doctor=row, hospital=where, pair=f"d{row.pk}.{chart.pk}"
         )
-        found.append((session_of(patient), session_of(doctor), str(conversation.public_id)))
+        people = [
+            {
+                "id": user.pk,
+                "uuid": str(user.public_id),
+                "name": user.name,
+                "isPatient": user == patient,
+                "session": session_of(user),
+            }
+            for user in (patient, doctor)
+        ]
+        found.append((str(conversation.public_id), people))
     return found
 
 
