@@ -109,9 +109,12 @@ def record_refusal(
     patient: Patient | None = None,
     subject: models.Model | None = None,
     reason: str,
+    now: datetime | None = None,
 ) -> AuditEvent:
     """Adds a row for something that was refused; call it after the rollback."""
-    return record(f"{action}.refused", actor=actor, patient=patient, subject=subject, detail=reason)
+    return record(
+        f"{action}.refused", actor=actor, patient=patient, subject=subject, detail=reason, now=now
+    )
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ Callers pass a service and a patient that they were allowed to load; access is p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -23,34 +22,29 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import record, record_refusal
 from accounts.models import Patient
-from appointments import care, mails, signals
+from appointments import care, grains, mails, signals
+from appointments.clashes import Clash, doctors_of_overlapping, replaced_by
 from appointments.free_times import nearest_free
 from appointments.models import (
     Appointment,
     BookingRequest,
     DoctorHold,
     PatientHold,
-    SlotHold,
     Status,
 )
 from appointments.offers import refuse_unoffered_clock, refuse_unoffered_day, service_of
+from appointments.overrides import NOTHING, Limit, Override
 from appointments.refusals import (
     NotMovable,
     NotNewPatients,
     PatientBusy,
     Refusal,
-    SecondVisit,
     SlotTaken,
     TooManyOpen,
 )
 from appointments.slots import GRAIN_MINUTES, grain_at, grain_end
 from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
 from clinic.directory.models import Service, bump_schedules
-
-Clash = Literal["", "replace", "both"]
-
-# Two visits to one doctor this close are more often a mistake than a wish, so the patient is asked.
-SECOND_VISIT_DAYS = 6
 
 
 def book(
@@ -64,16 +58,19 @@ def book(
     reason: str = "",
     clash: Clash = "",
     hold_token: str = "",
+    override: Override = NOTHING,
+    walk_in: bool = False,
 ) -> Appointment:
     """Books ``service`` for ``patient`` at ``starts_at`` (UTC) and returns the visit.
 
     ``key`` is the request's idempotency key: the same key of the same account returns the visit
     that it booked, changed or not since. ``clash`` answers the question of an earlier `PatientBusy`
     or `SecondVisit`. ``hold_token`` names the caller's own provisional hold, which is used up.
+    ``override`` is for `desk`: limits that staff set aside; ``walk_in``: the patient is here.
     Raises a `Refusal`; `SlotTaken` and `NotOffered` carry the three nearest free times.
     """
     # Looked at before the transaction: a plain read in front of the lock would fix the snapshot.
-    replaceable = _doctors_of_clashes(patient, service, starts_at, now) if clash else set()
+    replaceable = doctors_of_overlapping(patient, service, starts_at, now) if clash else set()
     work = partial(
         _book,
         service=service,
@@ -85,6 +82,8 @@ def book(
         reason=reason,
         clash=clash,
         hold_token=hold_token,
+        override=override,
+        walk_in=walk_in,
         locked=replaceable | {service.doctor_id},
     )
     try:
@@ -113,6 +112,8 @@ def _book(
     reason: str,
     clash: Clash,
     hold_token: str,
+    override: Override,
+    walk_in: bool,
     locked: set[int],
 ) -> Appointment:
     lock_schedules(locked)
@@ -120,44 +121,44 @@ def _book(
     known = _booked_before(by, key)
     if known is not None:
         return known
-    refuse_unoffered_clock(service, starts_at, now)
-    refuse_unoffered_day(service, starts_at, now)
-    if not service.doctor.accepts_new and not care.is_patient_of(patient.pk, service.doctor_id):
+    refuse_unoffered_clock(service, starts_at, now, override)
+    refuse_unoffered_day(service, starts_at, now, override)
+    takes_new = service.doctor.accepts_new or Limit.NEW_PATIENTS in override
+    if not takes_new and not care.is_patient_of(patient.pk, service.doctor_id):
         raise NotNewPatients
 
     ends_at = starts_at + timedelta(minutes=service.minutes)
     open_visits = list(Appointment.objects.filter(patient=patient).upcoming(now))
-    replaced = _clashes(open_visits, service, starts_at, ends_at, clash, now)
+    replaced = replaced_by(open_visits, service, starts_at, ends_at, clash, now)
     limit = settings.OPEN_BOOKINGS_PER_PATIENT
-    if len(open_visits) - len(replaced) >= limit:
+    is_full = len(open_visits) - len(replaced) >= limit
+    if is_full and Limit.OPEN_BOOKINGS not in override:
         raise TooManyOpen(limit)
     for visit in replaced:
-        _refuse_unmovable(visit, now)
-        _cancel_locked(visit, by=by, now=now, reason=_("Replaced by another visit."))
+        refuse_unmovable(visit, now)
+        cancel_under_lock(visit, by=by, now=now, reason=_("Replaced by another visit."))
 
-    appointment = Appointment.objects.create(
-        doctor=service.doctor,
-        hospital=service.hospital,
+    appointment = Appointment(
         patient=patient,
         booked_by=by,
-        service=service,
-        service_name=service.name,
-        minutes=service.minutes,
-        buffer_minutes=service.buffer_minutes,
-        price_cents=service.price_cents,
-        visit=service.visit,
-        bring=service.bring,
         starts_at=starts_at,
         ends_at=ends_at,
         occupied_until=ends_at + timedelta(minutes=service.buffer_minutes),
         reason=reason,
         created_at=now,
+        status=Status.ARRIVED if walk_in else Status.BOOKED,
+        arrived_at=now if walk_in else None,
+        is_walk_in=walk_in,
+        booked_despite=override.text(),
     )
-    changed = {service.doctor_id} | _use_up_hold(hold_token)
-    _take_grains(appointment, now)
+    _take_snapshot(appointment, service)
+    appointment.save(force_insert=True)
+    changed = {service.doctor_id} | grains.use_up_hold(hold_token)
+    grains.take(appointment, now)
     BookingRequest.objects.create(user=by, key=key, appointment=appointment, created_at=now)
     care.start_for_visit(appointment, now=now)
-    record("visit.book", actor=by, patient=patient, subject=appointment, now=now)
+    despite = ", ".join(sorted(override.limits))  # which limits, never the typed reason
+    record("visit.book", actor=by, patient=patient, subject=appointment, detail=despite, now=now)
     bump_schedules(changed)
     mails.booked(appointment, now=now)
     _announce(signals.visit_booked, appointment=appointment)
@@ -165,17 +166,32 @@ def _book(
 
 
 def reschedule(
-    *, appointment: Appointment, starts_at: datetime, by: Any, key: str, now: datetime
+    *,
+    appointment: Appointment,
+    starts_at: datetime,
+    by: Any,
+    key: str,
+    now: datetime,
+    to: Service | None = None,
+    override: Override = NOTHING,
 ) -> Appointment:
     """Moves a visit to ``starts_at`` in one step; the old time stays until the new one is taken.
 
-    Length, price and identity of the visit stay. Raises a `Refusal` as `book` does, and
-    `NotMovable` when the visit was cancelled or has begun.
+    Length, price and identity of the visit stay. ``to`` and ``override`` are for `desk`: another
+    service, of the same doctor or another one, whose length and price the visit then has. Raises
+    a `Refusal` as `book` does, and `NotMovable` when the visit was cancelled or has begun.
     """
+    service, patient = to or service_of(appointment), appointment.patient
     work = partial(
-        _reschedule, appointment=appointment, starts_at=starts_at, by=by, key=key, now=now
+        _reschedule,
+        appointment=appointment,
+        to=to,
+        starts_at=starts_at,
+        by=by,
+        key=key,
+        now=now,
+        override=override,
     )
-    service, patient = service_of(appointment), appointment.patient
     try:
         return _explained(
             work,
@@ -192,21 +208,31 @@ def reschedule(
 
 
 def _reschedule(
-    *, appointment: Appointment, starts_at: datetime, by: Any, key: str, now: datetime
+    *,
+    appointment: Appointment,
+    to: Service | None,
+    starts_at: datetime,
+    by: Any,
+    key: str,
+    now: datetime,
+    override: Override,
 ) -> Appointment:
-    lock_schedules({appointment.doctor_id})
+    doctors = {appointment.doctor_id} | ({to.doctor_id} if to else set())
+    lock_schedules(doctors)
     lock_patient(appointment.patient_id)
     known = _booked_before(by, key)
     if known is not None:
         return known
     visit = Appointment.objects.with_parts().get(pk=appointment.pk)
-    _refuse_unmovable(visit, now)
-    if visit.starts_at == starts_at:
+    if visit.doctor_id not in doctors:  # moved to another doctor since the caller read it
+        raise NotMovable(_("This visit was changed meanwhile. Open it again."))
+    refuse_unmovable(visit, now)
+    service = to or service_of(visit)
+    if visit.starts_at == starts_at and to is None:
         return visit
-    service = service_of(visit)
-    refuse_unoffered_clock(service, starts_at, now)
-    refuse_unoffered_day(service, starts_at, now)
-    ends_at = starts_at + timedelta(minutes=visit.minutes)
+    refuse_unoffered_clock(service, starts_at, now, override)
+    refuse_unoffered_day(service, starts_at, now, override)
+    ends_at = starts_at + timedelta(minutes=service.minutes)
     overlapping = (
         Appointment.objects.filter(patient=visit.patient_id)
         .upcoming(now)
@@ -218,19 +244,42 @@ def _reschedule(
         raise PatientBusy(overlapping)
 
     previous = visit.starts_at
-    _free_grains(visit)
+    grains.free(visit)
+    if to is not None:
+        _take_snapshot(visit, to)
     visit.starts_at, visit.ends_at = starts_at, ends_at
     visit.occupied_until = ends_at + timedelta(minutes=visit.buffer_minutes)
     visit.calendar_sequence += 1
-    visit.save(update_fields=["starts_at", "ends_at", "occupied_until", "calendar_sequence"])
-    _take_grains(visit, now)
+    visit.booked_despite = override.text() or visit.booked_despite
+    visit.save(
+        update_fields=[
+            *("starts_at", "ends_at", "occupied_until", "calendar_sequence", "booked_despite"),
+            *(SNAPSHOT if to is not None else ()),
+        ]
+    )
+    grains.take(visit, now)
     BookingRequest.objects.create(user=by, key=key, appointment=visit, created_at=now)
-    care.move_for_visit(visit)
-    record("visit.move", actor=by, patient=visit.patient, subject=visit, now=now)
-    bump_schedules([visit.doctor_id])
+    care.move_for_visit(visit, now=now)
+    despite = ", ".join(sorted(override.limits))
+    record("visit.move", actor=by, patient=visit.patient, subject=visit, detail=despite, now=now)
+    bump_schedules(doctors)
     mails.moved(visit, now=now, previous=previous)
     _announce(signals.visit_moved, appointment=visit, previous=previous)
     return visit
+
+
+SNAPSHOT = (
+    "doctor", "hospital", "service", "service_name", "minutes", "buffer_minutes", "price_cents",
+    "visit", "bring",
+)  # fmt: skip
+
+
+def _take_snapshot(visit: Appointment, service: Service) -> None:
+    """Copies what was booked, so that a service changed later changes no visit."""
+    visit.doctor, visit.hospital, visit.service = service.doctor, service.hospital, service
+    visit.service_name, visit.visit, visit.bring = service.name, service.visit, service.bring
+    visit.minutes, visit.buffer_minutes = service.minutes, service.buffer_minutes
+    visit.price_cents = service.price_cents
 
 
 def cancel(*, appointment: Appointment, by: Any, now: datetime, reason: str = "") -> Appointment:
@@ -246,8 +295,8 @@ def cancel(*, appointment: Appointment, by: Any, now: datetime, reason: str = ""
         visit = Appointment.objects.with_parts().get(pk=appointment.pk)
         if visit.is_cancelled:
             return visit
-        _refuse_unmovable(visit, now)
-        _cancel_locked(visit, by=by, now=now, reason=reason)
+        refuse_unmovable(visit, now)
+        cancel_under_lock(visit, by=by, now=now, reason=reason)
         return visit
 
     try:
@@ -268,7 +317,8 @@ def cancel_deadline(appointment: Appointment) -> datetime:
     return appointment.starts_at - timedelta(hours=appointment.doctor.cancel_hours)
 
 
-def _cancel_locked(visit: Appointment, *, by: Any, now: datetime, reason: str) -> None:
+def cancel_under_lock(visit: Appointment, *, by: Any, now: datetime, reason: str) -> None:
+    """What cancelling does, for callers that hold the doctor's and the patient's lock."""
     visit.status = Status.CANCELLED
     visit.cancelled_at, visit.cancelled_by = now, by
     visit.cancelled_late = now > cancel_deadline(visit)
@@ -284,7 +334,7 @@ def _cancel_locked(visit: Appointment, *, by: Any, now: datetime, reason: str) -
             "calendar_sequence",
         ]
     )
-    _free_grains(visit)
+    grains.free(visit)
     care.end_for_visit(visit, now=now)
     record("visit.cancel", actor=by, patient=visit.patient, subject=visit, now=now)
     bump_schedules([visit.doctor_id])
@@ -292,7 +342,8 @@ def _cancel_locked(visit: Appointment, *, by: Any, now: datetime, reason: str) -
     _announce(signals.visit_cancelled, appointment=visit)
 
 
-def _refuse_unmovable(visit: Appointment, now: datetime) -> None:
+def refuse_unmovable(visit: Appointment, now: datetime) -> None:
+    """Raises `NotMovable` for a visit that was cancelled, has begun or is over."""
     if visit.is_cancelled:
         raise NotMovable(_("This visit was cancelled. Book a new one instead."))
     if visit.status != Status.BOOKED or visit.starts_at <= now:
@@ -305,81 +356,6 @@ def _booked_before(by: Any, key: str) -> Appointment | None:
     known = BookingRequest.objects.filter(user=by, key=key).values_list("appointment", flat=True)
     found = known.first()
     return Appointment.objects.with_parts().get(pk=found) if found else None
-
-
-def _clashes(
-    open_visits: Iterable[Appointment],
-    service: Service,
-    starts_at: datetime,
-    ends_at: datetime,
-    clash: Clash,
-    now: datetime,
-) -> list[Appointment]:
-    """The patient's visits that the new one replaces; asks when the caller has not answered."""
-    overlapping = [v for v in open_visits if v.starts_at < ends_at and starts_at < v.ends_at]
-    if overlapping and clash != "replace":
-        raise PatientBusy(overlapping[0])
-    if overlapping:
-        return overlapping
-    near = [
-        visit
-        for visit in open_visits
-        if visit.doctor_id == service.doctor_id
-        and visit.starts_at > now  # the next visit is often booked during this one
-        and abs(visit.starts_at - starts_at) < timedelta(days=SECOND_VISIT_DAYS)
-    ]
-    if not near or clash == "both":
-        return []
-    nearest = min(near, key=lambda visit: abs(visit.starts_at - starts_at))
-    if not clash:
-        raise SecondVisit(nearest)
-    return [nearest]
-
-
-def _doctors_of_clashes(
-    patient: Patient, service: Service, starts_at: datetime, now: datetime
-) -> set[int]:
-    """Doctors whose visits this booking may replace: their locks are taken with the first ones."""
-    ends_at = starts_at + timedelta(minutes=service.minutes)
-    return set(
-        Appointment.objects.filter(patient=patient, starts_at__lt=ends_at, ends_at__gt=starts_at)
-        .upcoming(now)
-        .values_list("doctor_id", flat=True)
-    )
-
-
-def _use_up_hold(token: str) -> set[int]:
-    """Gives up what the caller kept, at whichever doctor; returns whose times that changed."""
-    hold = SlotHold.objects.filter(token=token).first() if token else None
-    if hold is None:
-        return set()
-    hold.doctor_holds.all().delete()
-    hold.delete()
-    return {hold.doctor_id}
-
-
-def _take_grains(visit: Appointment, now: datetime) -> None:
-    """Inserts the hold rows; a grain that is taken makes the database refuse (IntegrityError)."""
-    start, end = grain_at(visit.starts_at), grain_end(visit.ends_at)
-    occupied = grain_end(visit.occupied_until)
-    DoctorHold.objects.filter(
-        doctor=visit.doctor_id, grain__gte=start, grain__lt=occupied, held_until__lte=now
-    ).delete()
-    DoctorHold.objects.bulk_create(
-        DoctorHold(doctor_id=visit.doctor_id, grain=grain, appointment=visit)
-        for grain in range(start, occupied)
-    )
-    PatientHold.objects.bulk_create(
-        PatientHold(patient_id=visit.patient_id, grain=grain, appointment=visit)
-        for grain in range(start, end)
-    )
-
-
-def _free_grains(visit: Appointment) -> None:
-    # By key range first: the clustered key finds the rows without the index of the foreign key.
-    span = {"grain__gte": grain_at(visit.starts_at), "grain__lt": grain_end(visit.occupied_until)}
-    DoctorHold.objects.filter(doctor=visit.doctor_id, appointment=visit, **span).delete()
-    PatientHold.objects.filter(patient=visit.patient_id, appointment=visit, **span).delete()
 
 
 def _announce(signal: Any, **what: Any) -> None:

@@ -27,10 +27,15 @@ def start_for_visit(appointment: Appointment, *, now: datetime) -> None:
     )
 
 
-def move_for_visit(appointment: Appointment) -> None:
-    CareRelation.objects.filter(appointment=appointment).update(
+def move_for_visit(appointment: Appointment, *, now: datetime) -> None:
+    """Follows a visit to its new time and, when it went to another doctor, to that one."""
+    of_visit = CareRelation.objects.filter(appointment=appointment)
+    kept = of_visit.filter(doctor=appointment.doctor_id).update(
         until=appointment.ends_at + AFTER_VISIT
     )
+    if not kept:
+        of_visit.update(until=now, appointment=None)
+        start_for_visit(appointment, now=now)
 
 
 def end_for_visit(appointment: Appointment, *, now: datetime) -> None:

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from appointments.free_times import Facts, bookable_span
 from appointments.models import Appointment
+from appointments.overrides import NOTHING, Limit, Override, begins_now
 from appointments.refusals import NotOffered
 from appointments.slots import (
     GRAIN_MINUTES,
@@ -23,15 +24,21 @@ from appointments.zones import date_words, local
 from clinic.directory.models import Service
 
 
-def refuse_unoffered_clock(service: Service, starts_at: datetime, now: datetime) -> None:
-    """Raises `NotOffered` for what the clock alone decides: past, soon, far, off the grid."""
+def refuse_unoffered_clock(
+    service: Service, starts_at: datetime, now: datetime, override: Override = NOTHING
+) -> None:
+    """Raises `NotOffered` for what the clock alone decides: past, soon, far, off the grid.
+
+    With the lead time set aside a visit may begin in the 5 minutes that run.
+    """
     doctor, zone = service.doctor, service.hospital.time_zone
     if not service.is_active or not doctor.is_public or not zone:
         raise NotOffered("closed", _("This service can no longer be booked. Choose another one."))
     earliest, before = bookable_span(service, now)
-    if starts_at <= now:
+    at_short_notice = Limit.LEAD in override
+    if starts_at < begins_now(now) or (starts_at <= now and not at_short_notice):
         raise NotOffered("past", _("That time is in the past. Choose a later time."))
-    if starts_at < earliest:
+    if starts_at < earliest and not at_short_notice:
         raise NotOffered(
             "too_soon",
             ngettext(
@@ -43,7 +50,7 @@ def refuse_unoffered_clock(service: Service, starts_at: datetime, now: datetime)
             )
             % {"doctor": doctor.display_name, "count": doctor.lead_minutes},
         )
-    if starts_at >= before:
+    if starts_at >= before and Limit.HORIZON not in override:
         raise NotOffered(
             "too_far",
             _("Visits with %(doctor)s can be booked up to %(date)s. Choose an earlier time.")
@@ -53,7 +60,8 @@ def refuse_unoffered_clock(service: Service, starts_at: datetime, now: datetime)
             },
         )
     wall = local(starts_at, zone)
-    if not is_on_grain(starts_at) or (wall.hour * 60 + wall.minute) % doctor.grid_minutes:
+    off_grid = (wall.hour * 60 + wall.minute) % doctor.grid_minutes
+    if not is_on_grain(starts_at) or (off_grid and Limit.GRID not in override):
         raise NotOffered(
             "off_grid",
             _(
@@ -64,10 +72,13 @@ def refuse_unoffered_clock(service: Service, starts_at: datetime, now: datetime)
         )
 
 
-def refuse_unoffered_day(service: Service, starts_at: datetime, now: datetime) -> None:
+def refuse_unoffered_day(
+    service: Service, starts_at: datetime, now: datetime, override: Override = NOTHING
+) -> None:
     """Raises `NotOffered` for what the schedule decides: closed then, or the doctor is away.
 
-    Call it under the doctor's lock: whoever changes hours or time off bumps the same row.
+    Hours can be set aside, absence cannot: the doctor is not there. Call it under the doctor's
+    lock: whoever changes hours or time off bumps the same row.
     """
     zone = service.hospital.time_zone
     day = local(starts_at, zone).date()
@@ -80,6 +91,8 @@ def refuse_unoffered_day(service: Service, starts_at: datetime, now: datetime) -
         raise NotOffered(
             "time_off", _("%(doctor)s is away then. Choose another day.") % {"doctor": name}
         )
+    if Limit.HOURS in override:
+        return
     periods: list[Period] = [
         period
         for opens, closes in facts.hours_on(service, day)

@@ -22,8 +22,8 @@ from accounts.models import Patient, User
 from appointments import asked as read
 from appointments.availability import why_not
 from appointments.book_page import Asked, Page, charts_of, context_of
-from appointments.booking import Clash
 from appointments.booking import book as book_visit
+from appointments.clashes import Clash
 from appointments.forms import BookingForm, own_chart
 from appointments.holding import current_hold, hold
 from appointments.models import Appointment, SlotHold

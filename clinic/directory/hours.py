@@ -242,9 +242,19 @@ def add_time_off(
         )
     with transaction.atomic():
         _lock(doctor)
-        period = TimeOff.objects.create(
-            doctor=doctor, starts_at=starts_at, ends_at=ends_at, why=why
+        return add_time_off_under_lock(
+            doctor=doctor, starts_at=starts_at, ends_at=ends_at, why=why, by=by, now=now
         )
+
+
+def add_time_off_under_lock(
+    *, doctor: Doctor, starts_at: datetime, ends_at: datetime, why: str, by: Any, now: datetime
+) -> TimeOff:
+    """`add_time_off` for callers that hold the doctor's lock; the same period is added once."""
+    period, made = TimeOff.objects.get_or_create(
+        doctor=doctor, starts_at=starts_at, ends_at=ends_at, defaults={"why": why}
+    )
+    if made:
         bump_schedules([doctor.pk])
         record("time_off.added", actor=by, subject=doctor, now=now)
     return period
