@@ -1,24 +1,19 @@
 """Files of a conversation over HTTP: sent, listed, and handed out to those who take part.
 
-A file goes out as a download with a policy that lets it do nothing, never as a part of the site.
-Only the small pictures, which this site made itself, are shown in place.
+A file goes out as a download with a policy that lets it do nothing (`clinic.uploads.serving`).
 """
 
 from __future__ import annotations
 
 import uuid
 from http import HTTPStatus
-from typing import Self
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -27,10 +22,9 @@ from chat.attachments import UploadRefused, code_of, open_bytes, store, visible_
 from chat.edges import conversation_or_404, number, person
 from chat.frames import error_frame
 from chat.log import attachment_frame
+from clinic.uploads.serving import download, thumbnail
 
 LISTED = 50  # files of one answer
-POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
-CHUNK = 256 * 1024  # bytes
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -78,57 +72,8 @@ def attachment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     except FileNotFoundError as error:
         raise Http404 from error
     if is_thumbnail:
-        response = _streamed(request, file, "image/jpeg")
-        response["Content-Disposition"] = "inline"
-    else:
-        if found.uploaded_by_id != user.pk:
-            patient = found.conversation.patient
-            record("attachment.read", actor=user, patient=patient, subject=found, now=now)
-        response = _streamed(request, file, found.content_type)
-        response["Content-Disposition"] = content_disposition_header(True, found.name) or ""
-    response["Content-Security-Policy"] = POLICY
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "no-store, private"
-    return response
-
-
-def _streamed(request: HttpRequest, file: File, content_type: str) -> StreamingHttpResponse:
-    """The file piece by piece; under ASGI in a way that does not gather the pieces first."""
-    pieces = AsyncPieces(file) if hasattr(request, "scope") else Pieces(file)
-    response = StreamingHttpResponse(pieces, content_type=content_type)
-    response["Content-Length"] = str(file.size)
-    return response
-
-
-class Pieces:
-    """A file in pieces. The response closes it, also when nobody asked for a piece (HEAD)."""
-
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self.close = file.close
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        piece: bytes = self._file.read(CHUNK)
-        if not piece:
-            raise StopIteration
-        return piece
-
-
-class AsyncPieces:
-    """The same for ASGI."""
-
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self.close = file.close
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece: bytes = await sync_to_async(self._file.read)(CHUNK)
-        if not piece:
-            raise StopAsyncIteration
-        return piece
+        return thumbnail(request, file)
+    if found.uploaded_by_id != user.pk:
+        patient = found.conversation.patient
+        record("attachment.read", actor=user, patient=patient, subject=found, now=now)
+    return download(request, file, name=found.name, content_type=found.content_type)
