@@ -1,0 +1,263 @@
+"""Changes of a doctor's hours, and what happens to the visits that they hit.
+
+Guarantee: a change is stored only together with the answer to every visit it hits. Whoever changes
+hours first sees those visits; what was seen comes back with the change, and when another visit was
+hit meanwhile (or one is gone), nothing is stored and the list is shown again. Visits are kept as
+they are, or cancelled with a mail that leads the patient to new times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from django.utils.translation import gettext as _
+
+from accounts.audit import record_refusal
+from accounts.models import Role
+from appointments import booking, mails
+from appointments.desk import NotAtYourDesk, works_for
+from appointments.models import Appointment, Status
+from appointments.refusals import Refusal
+from appointments.slots import GRAIN_MINUTES, grain_at, mask, open_periods, pieces_of_day
+from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
+from appointments.zones import local
+from clinic.directory.hours import (
+    Span,
+    add_time_off_under_lock,
+    closing_minute,
+    minute_of_day,
+    set_opening_hours,
+    set_special_day,
+)
+from clinic.directory.models import Doctor, Hospital
+from clinic.directory.staff import hospitals_of
+
+What = Literal["keep", "tell"]
+
+
+class HitsChanged(Refusal):
+    """Other visits are hit than those that were looked at."""
+
+    code = "hits_changed"
+    status = 409
+
+    def __init__(self, visits: list[Appointment]) -> None:
+        super().__init__(
+            _("The visits that this would hit have changed. Look at the list again, then save.")
+        )
+        self.visits = visits
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Visits that a change hit; ``to_phone`` were cancelled and have no mail address."""
+
+    hit: list[Appointment] = field(default_factory=list)
+    to_phone: list[Appointment] = field(default_factory=list)
+
+
+def may_change(user: Any, doctor: Doctor) -> bool:
+    """Whether ``user`` keeps this doctor's hours: the doctor, their reception, the directory's."""
+    if not (user.is_authenticated and user.is_active and user.is_staff):
+        return False
+    return user.role in {Role.DIRECTORY, Role.ADMINISTRATOR} or works_for(user, doctor)
+
+
+def _upcoming(now: datetime, **which: Any) -> list[Appointment]:
+    visits = Appointment.objects.with_parts().filter(status=Status.BOOKED, starts_at__gt=now)
+    return list(visits.filter(**which).order_by("starts_at", "pk"))
+
+
+def hit_by_hours(
+    *,
+    doctor: Doctor,
+    hospital: Hospital,
+    spans: Iterable[Span],
+    valid_from: date,
+    valid_until: date | None,
+    now: datetime,
+) -> list[Appointment]:
+    """Booked visits at ``hospital`` that new hours would leave outside, in time order."""
+    spans = list(spans)
+    hit = []
+    for visit in _upcoming(now, doctor=doctor, hospital=hospital):
+        day = local(visit.starts_at, hospital.time_zone).date()
+        if day < valid_from or (valid_until is not None and day >= valid_until):
+            continue
+        if not _is_within(visit, spans, hospital.time_zone, day):
+            hit.append(visit)
+    return hit
+
+
+def _is_within(visit: Appointment, spans: Sequence[Span], zone: str, day: date) -> bool:
+    periods = [
+        period
+        for span in spans
+        if span.weekday == day.weekday()
+        for period in open_periods(
+            zone, day, minute_of_day(span.opens), closing_minute(span.closes)
+        )
+    ]
+    base = pieces_of_day(zone, day)[0].start
+    start = grain_at(visit.starts_at)
+    end = start + visit.minutes // GRAIN_MINUTES
+    needed = mask([(start, end)], base, end - base)
+    return mask(periods, base, end - base) & needed == needed
+
+
+def hit_by_time_off(
+    *, doctor: Doctor, starts_at: datetime, ends_at: datetime, now: datetime
+) -> list[Appointment]:
+    """Booked visits of a doctor that run in a period, in time order."""
+    return _upcoming(now, doctor=doctor, starts_at__lt=ends_at, ends_at__gt=starts_at)
+
+
+def hit_by_closing(*, hospital: Hospital, day: date, now: datetime) -> list[Appointment]:
+    """Booked visits of all doctors at ``hospital`` on a local day, in time order."""
+    around = datetime(day.year, day.month, day.day, tzinfo=now.tzinfo)
+    near = _upcoming(
+        now,
+        hospital=hospital,
+        starts_at__gt=around - timedelta(days=1),
+        starts_at__lt=around + timedelta(days=2),
+    )
+    return [v for v in near if local(v.starts_at, hospital.time_zone).date() == day]
+
+
+def change_hours(
+    *,
+    doctor: Doctor,
+    hospital: Hospital,
+    spans: Iterable[Span],
+    valid_from: date,
+    valid_until: date | None,
+    what: What,
+    seen: Iterable[str],
+    by: Any,
+    now: datetime,
+) -> Changed:
+    """Stores a new week at ``hospital`` with what becomes of the visits outside it.
+
+    ``seen`` are the public ids of the visits that ``by`` was shown. Raises `NotAtYourDesk`,
+    `HitsChanged`, and `HoursRefused` for hours that cannot be.
+    """
+    spans = list(spans)
+    _refuse_others(may_change(by, doctor), "hours.changed", doctor, by, now)
+
+    def hits() -> list[Appointment]:
+        return hit_by_hours(
+            doctor=doctor,
+            hospital=hospital,
+            spans=spans,
+            valid_from=valid_from,
+            valid_until=valid_until,
+            now=now,
+        )
+
+    def store() -> None:
+        set_opening_hours(
+            doctor=doctor,
+            hospital=hospital,
+            spans=spans,
+            valid_from=valid_from,
+            valid_until=valid_until,
+            by=by,
+            now=now,
+        )
+
+    return _change({doctor.pk}, hits, store, what=what, seen=seen, by=by, now=now)
+
+
+def take_time_off(
+    *,
+    doctor: Doctor,
+    starts_at: datetime,
+    ends_at: datetime,
+    why: str,
+    what: What,
+    seen: Iterable[str],
+    by: Any,
+    now: datetime,
+) -> Changed:
+    """Stores a period off with what becomes of the visits in it. Raises as `change_hours` does."""
+    _refuse_others(may_change(by, doctor), "time_off.added", doctor, by, now)
+
+    def hits() -> list[Appointment]:
+        return hit_by_time_off(doctor=doctor, starts_at=starts_at, ends_at=ends_at, now=now)
+
+    def store() -> None:
+        add_time_off_under_lock(
+            doctor=doctor, starts_at=starts_at, ends_at=ends_at, why=why, by=by, now=now
+        )
+
+    return _change({doctor.pk}, hits, store, what=what, seen=seen, by=by, now=now)
+
+
+def change_day(
+    *,
+    hospital: Hospital,
+    day: date,
+    is_open: bool,
+    name: str,
+    what: What,
+    seen: Iterable[str],
+    by: Any,
+    now: datetime,
+) -> Changed:
+    """Closes a hospital on a day, or opens it on a holiday, with what becomes of the visits."""
+    allowed = by.is_staff and (
+        by.role in {Role.DIRECTORY, Role.ADMINISTRATOR}
+        or hospitals_of(by).filter(pk=hospital.pk).exists()
+    )
+    _refuse_others(allowed, "special_day.set", hospital, by, now)
+
+    def hits() -> list[Appointment]:
+        return [] if is_open else hit_by_closing(hospital=hospital, day=day, now=now)
+
+    def store() -> None:
+        set_special_day(hospital=hospital, day=day, is_open=is_open, name=name, by=by, now=now)
+
+    doctors = set(hospital.opening_hours.values_list("doctor_id", flat=True))
+    doctors |= {visit.doctor_id for visit in hits()}
+    return _change(doctors, hits, store, what=what, seen=seen, by=by, now=now)
+
+
+def _refuse_others(allowed: bool, action: str, subject: Any, by: Any, now: datetime) -> None:
+    if not allowed:
+        refusal = NotAtYourDesk()
+        record_refusal(action, actor=by, subject=subject, reason=refusal.code, now=now)
+        raise refusal
+
+
+def _change(
+    doctors: set[int],
+    hits: Callable[[], list[Appointment]],
+    store: Callable[[], None],
+    *,
+    what: What,
+    seen: Iterable[str],
+    by: Any,
+    now: datetime,
+) -> Changed:
+    expected = {str(public_id) for public_id in seen}
+
+    def work() -> Changed:
+        lock_schedules(doctors)
+        visits = hits()
+        if {str(visit.public_id) for visit in visits} != expected:
+            raise HitsChanged(visits)
+        if what == "tell":
+            for patient in sorted({visit.patient_id for visit in visits}):
+                lock_patient(patient)
+        store()
+        if what != "tell":
+            return Changed(visits)
+        to_phone = [visit for visit in visits if not mails.recipient(visit, now=now)[1]]
+        for visit in visits:
+            booking.cancel_under_lock(visit, by=by, now=now, reason=_("Called off by the clinic."))
+        return Changed(visits, to_phone)
+
+    return in_one_transaction(work)
