@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Patient, PatientQuerySet, Role
-from appointments.models import Appointment, CareRelation, Registration
+from appointments.models import Appointment, CareRelation, CareRelationQuerySet, Registration
 from clinic.directory.staff import hospitals_of
 
 # A visit lets its doctor read the record from the booking to a year after the visit.
@@ -60,7 +60,7 @@ def start_for_conversation(
     Opened by the doctor it lasts no longer than what allowed the doctor to open it, or doctors
     could extend their own access for ever.
     """
-    running = CareRelation.objects.running(now).filter(doctor=doctor_id, patient=patient_id)
+    running = _lasting(now).filter(doctor=doctor_id, patient=patient_id)
     until: datetime | None = now + AFTER_CONVERSATION
     if not by_patient:
         ends = list(running.values_list("until", flat=True))
@@ -79,15 +79,32 @@ def start_for_conversation(
         relation.save(update_fields=["until"])
 
 
+def end_for_conversation(*, doctor_id: int, patient_id: int, now: datetime) -> None:
+    """A conversation that was closed is no reason to read on; other reasons stay."""
+    CareRelation.objects.running(now).filter(
+        doctor=doctor_id, patient=patient_id, why=CareRelation.Why.CONVERSATION
+    ).update(until=now)
+
+
+def _lasting(now: datetime) -> CareRelationQuerySet:
+    """Running relations without those of an emergency, which opens the record for an hour and
+    gives no right that lasts longer: no conversation, no visit, no referral follows from it."""
+    return CareRelation.objects.running(now).exclude(why=CareRelation.Why.EMERGENCY)
+
+
 def has_care_of(*, doctor_id: int, patient_id: int, now: datetime) -> bool:
-    """Whether the patient is in this doctor's care now."""
-    running = CareRelation.objects.running(now)
-    return running.filter(doctor=doctor_id, patient=patient_id).exists()
+    """Whether the patient is in this doctor's care now; emergency access is no such care."""
+    return _lasting(now).filter(doctor=doctor_id, patient=patient_id).exists()
 
 
-def patients_of(user: Any, now: datetime) -> QuerySet[CareRelation, int]:
-    """Keys of the charts in the care of ``user``, an approved doctor; nobody else has any."""
-    running = CareRelation.objects.running(now)
+def patients_of(
+    user: Any, now: datetime, *, in_emergency: bool = True
+) -> QuerySet[CareRelation, int]:
+    """Keys of the charts in the care of ``user``, an approved doctor; nobody else has any.
+
+    Without ``in_emergency`` those of emergency access are left out, for what outlasts it.
+    """
+    running = CareRelation.objects.running(now) if in_emergency else _lasting(now)
     if not (
         user.is_authenticated and user.is_active and user.is_staff and user.role == Role.DOCTOR
     ):

@@ -37,7 +37,7 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
             return self.none()
         mine = Q(patient__in=Patient.objects.in_care_of(user, now))
         if user.role == Role.DOCTOR:
-            mine |= Q(doctor__user=user)
+            mine |= Q(doctor__user=user, doctor__withdrawn_at=None)
         return self.filter(mine)
 
     def in_care_of(self, user: Any, now: datetime | None = None) -> AppointmentQuerySet:
@@ -49,7 +49,7 @@ class AppointmentQuerySet(models.QuerySet["Appointment"]):
         if not user.is_authenticated or not user.is_active or not user.is_staff:
             return self.none()
         if user.role == Role.DOCTOR:
-            return self.filter(doctor__user=user)
+            return self.filter(doctor__user=user, doctor__withdrawn_at=None)
         if user.role == Role.RECEPTION:
             return self.filter(hospital__in=hospitals_of(user))
         return self.none()

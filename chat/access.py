@@ -69,6 +69,8 @@ def members_of(conversations: Iterable[int], now: datetime) -> Members:
         "doctor__user_id",
         "doctor__user__public_id",
         "doctor__user__is_active",
+        "doctor__user__role",
+        "doctor__withdrawn_at",
         "patient__name",
         "patient__account_id",
         "patient__account__public_id",
@@ -85,7 +87,11 @@ def members_of(conversations: Iterable[int], now: datetime) -> Members:
             )
         if not row["doctor_id"]:
             by_hospital[row["hospital_id"]].append(row["pk"])
-        elif row["doctor__user__is_active"]:
+        elif (
+            row["doctor__user__is_active"]
+            and row["doctor__user__role"] == Role.DOCTOR
+            and row["doctor__withdrawn_at"] is None
+        ):
             add(
                 row["pk"],
                 row["doctor__user_id"],

@@ -31,7 +31,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         added = Participant.objects.colleagues().filter(user=user).values("conversation_id")
         mine = Q(patient__in=charts) | Q(pk__in=added)
         if user.role == Role.DOCTOR:
-            mine |= Q(doctor__in=Doctor.objects.filter(user=user).values("pk"))
+            own = Doctor.objects.filter(user=user, withdrawn_at=None)
+            mine |= Q(doctor__in=own.values("pk"))
         if user.role == Role.RECEPTION:
             posts = HospitalStaff.objects.filter(user=user).values("hospital_id")
             mine |= Q(doctor=None, hospital__in=posts)
@@ -172,8 +173,13 @@ class Event(models.Model):
 
 class ParticipantQuerySet(models.QuerySet["Participant"]):
     def colleagues(self) -> ParticipantQuerySet:
-        """Rows that give the right to take part, now."""
-        return self.filter(added_at__isnull=False, removed_at__isnull=True)
+        """Rows that give the right to take part, now: of doctors who still work here."""
+        return self.filter(
+            added_at__isnull=False,
+            removed_at__isnull=True,
+            user__role=Role.DOCTOR,
+            user__doctor__withdrawn_at__isnull=True,
+        )
 
 
 class Participant(models.Model):

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import record, record_refusal
 from accounts.models import Patient, Role, User
-from appointments.care import has_care_of, start_for_conversation
+from appointments.care import end_for_conversation, has_care_of, start_for_conversation
 from appointments.models import Appointment
 from appointments.refusals import Refusal
 from appointments.templatetags.times import when_at
@@ -98,6 +98,8 @@ def close(*, conversation: Conversation, by: User, now: datetime) -> None:
             return
         row.closed_at, row.closed_by, row.waiting_since = now, by, None
         row.save(update_fields=["closed_at", "closed_by", "waiting_since"])
+        if row.doctor_id is not None:
+            end_for_conversation(doctor_id=row.doctor_id, patient_id=row.patient_id, now=now)
         after_commit(
             notice(row, _("%(name)s closed this conversation.") % {"name": member.name}, now=now)
         )
@@ -105,8 +107,11 @@ def close(*, conversation: Conversation, by: User, now: datetime) -> None:
 
 
 def reopen(*, conversation: Conversation, by: User, now: datetime) -> None:
-    """Starts a closed conversation again; anybody who takes part may, while the reason lasts."""
-    member_of(conversation, by, now)
+    """Starts a closed conversation again; anybody who takes part may, while the reason lasts.
+
+    The conversation itself is a reason until it is closed; another one must still run.
+    """
+    member = member_of(conversation, by, now)
     if conversation.doctor_id is None:
         open_conversation(
             patient=conversation.patient, hospital=conversation.hospital, by=by, now=now
@@ -122,6 +127,12 @@ def reopen(*, conversation: Conversation, by: User, now: datetime) -> None:
     with transaction.atomic():
         row = Conversation.objects.select_for_update().get(pk=conversation.pk)
         if row.is_closed:
+            start_for_conversation(
+                doctor_id=conversation.doctor_id,
+                patient_id=conversation.patient_id,
+                by_patient=not member.is_clinic,
+                now=now,
+            )
             _reopen(row, by, now)
 
 
@@ -167,7 +178,8 @@ def _check_for_patient(
     if doctor is not None:
         if not has_care_of(doctor_id=doctor.pk, patient_id=patient.pk, now=now):
             raise NotInCare(doctor.display_name)
-        if doctor.user is None or not doctor.user.is_active:
+        gone = doctor.user is None or not doctor.user.is_active or doctor.withdrawn_at is not None
+        if gone:
             raise NobodyAnswers(doctor.display_name, hospital.phone)
         return
     if not hospital.is_listed and not _has_visit(patient, hospital):

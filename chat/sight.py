@@ -126,7 +126,9 @@ def places_of(users: Collection[int], now: datetime) -> dict[int, list[Place]]:
         by_patient[pk].add(user)
     doctors = [pk for pk, role in roles.items() if role == Role.DOCTOR]
     if doctors:
-        for pk, user in Doctor.objects.filter(user__in=doctors).values_list("pk", "user"):
+        for pk, user in Doctor.objects.filter(user__in=doctors, withdrawn_at=None).values_list(
+            "pk", "user"
+        ):
             by_doctor[pk].add(user)
     desk = [pk for pk, role in roles.items() if role == Role.RECEPTION]
     if desk:

@@ -26,14 +26,17 @@ def ways_in(user: Any, now: datetime) -> list[QuerySet[Conversation]]:
     ways: list[QuerySet[Conversation]] = [
         every.filter(patient__account=user),
         every.filter(running, patient__carers__user=user, patient__carers__since__lte=now),
-        every.filter(
-            participants__user=user,
-            participants__added_at__isnull=False,
-            participants__removed_at__isnull=True,
-        ),
     ]
     if user.role == Role.DOCTOR:
-        ways.append(every.filter(doctor__user=user))
+        ways.append(
+            every.filter(
+                participants__user=user,
+                participants__user__doctor__withdrawn_at__isnull=True,
+                participants__added_at__isnull=False,
+                participants__removed_at__isnull=True,
+            )
+        )
+        ways.append(every.filter(doctor__user=user, doctor__withdrawn_at=None))
     if user.role == Role.RECEPTION:
         ways.append(every.filter(doctor=None, hospital__staff__user=user))
     return ways
