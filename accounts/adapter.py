@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext_lazy as _
 
+from accounts import sessions
 from accounts.audit import record
 from accounts.models import User
 from accounts.signup import terms_are_current
@@ -117,3 +118,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         super().set_password(user, password)
         record("password.changed", actor=user)
+        if isinstance(user, User):
+            request = self.request
+            own = request is not None and request.user.pk == user.pk
+            keep = sessions.sign_in_id(request.session) if own else None
+            sessions.end_all(user=user, keep=keep, by=user, why="new password", now=timezone.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
@@ -19,6 +20,10 @@ def account_with(address: str) -> User | None:
     address = address.lower()
     found = User.objects.filter(email=address).first()
     return found if found is not None and found.email == address else None
+
+
+# The account that came along with the sign-in of the session (accounts.middleware.WhoAsks).
+came_along: ContextVar[User | None] = ContextVar("came_along", default=None)
 
 
 class ByAddress(AuthenticationBackend):
@@ -41,3 +46,11 @@ class ByAddress(AuthenticationBackend):
             self._stash_user(user)  # allauth then shows the page for closed accounts
             return None
         return user
+
+    def get_user(self, user_id: int) -> User | None:
+        """The account of a session; without a query when it was read with its sign-in."""
+        user = came_along.get()
+        if user is not None and user.pk == user_id:
+            return user if self.user_can_authenticate(user) else None
+        found: User | None = super().get_user(user_id)
+        return found

@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.languages import SPOKEN_LANGUAGES
+from accounts.roles import Role as Role
+from accounts.roles import may, may_in_app
 
 
 def validate_time_zone(name: str) -> None:
@@ -23,14 +25,6 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(
             _("Enter a time zone such as America/New_York."), code="unknown_time_zone"
         )
-
-
-class Role(models.TextChoices):
-    PATIENT = "patient", _("Patient")
-    DOCTOR = "doctor", _("Doctor")
-    RECEPTION = "reception", _("Reception")
-    DIRECTORY = "directory", _("Directory manager")
-    ADMINISTRATOR = "administrator", _("Administrator")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -87,6 +81,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.name.split(" ")[0] if self.name else self.email
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """By role only (`accounts.roles`): being a superuser or in a group gives nothing."""
+        return bool(self.is_active and self.is_staff and may(self.role, perm))
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return bool(self.is_active and self.is_staff and may_in_app(self.role, app_label))
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
@@ -292,3 +293,47 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action}"
+
+
+class AuditAnchor(models.Model):
+    """What the whole trail looked like on a day: a hash over the hashes of the rows since the
+    anchor before. It also holds rows of no patient, which are in no chain, and the ends of chains
+    that somebody could cut off. Written once a day, never changed or deleted.
+    """
+
+    at = models.DateTimeField()
+    first_id = models.BigIntegerField()  # of the rows covered, both included
+    last_id = models.BigIntegerField(unique=True)
+    count = models.PositiveIntegerField()  # of rows
+    previous_digest = models.CharField(max_length=64, blank=True, unique=True)  # no fork
+    digest = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d} {self.first_id}–{self.last_id}"
+
+
+class SignIn(models.Model):
+    """One place where somebody is signed in. The session holds ``public_id``; without the row a
+    session is over, whatever a cache still says.
+
+    ``seen_at`` is the last thing the person did themselves, stored at most once a minute
+    (`accounts.sessions`); ``role`` is what the account was when it signed in.
+    """
+
+    public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
+    role = models.CharField(max_length=16)
+    was_staff = models.BooleanField(default=False)
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    address = models.GenericIPAddressField(null=True)
+    device = models.CharField(max_length=60, blank=True)  # "Firefox, Windows"
+
+    class Meta:
+        indexes = [
+            # Serves removing those that nobody will use again.
+            models.Index(fields=["seen_at"], name="sign_ins_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.since:%Y-%m-%d %H:%M}"

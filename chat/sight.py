@@ -22,8 +22,9 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from accounts import second_factor, sessions
 from accounts.ids import uuid7
-from accounts.models import Carer, Patient, Role, User
+from accounts.models import Carer, Patient, Role, SignIn, User
 from chat.access import Member, members_of
 from chat.models import ChatSettings, Conversation, Epoch, Participant
 from chat.presence import Peer
@@ -43,6 +44,7 @@ class Identity:
     session_key: str
     role: str
     password_digest: str
+    sign_in: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
     """Who is signed in with each session key; None for nobody.
 
     Sessions are read from the database and not from their cache, so that one that was ended is
-    ended here too, and nothing is written.
+    ended here too, and nothing is written: what comes over a socket is no activity.
     """
     now = timezone.now()
     wanted = {key for key in session_keys if key}
@@ -74,6 +76,8 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
             with suppress(ValidationError):  # a session of something else
                 pks[key] = User._meta.pk.to_python(values.get(SESSION_KEY))
     users = User.objects.in_bulk(set(pks.values()))
+    carried = {key: sessions.sign_in_id(values) for key, values in data.items()}
+    sign_ins = _sign_ins(carried.values())
     found: dict[str, Identity] = {}
     for key, pk in pks.items():
         user = users.get(pk)
@@ -81,33 +85,60 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
             continue
         given = data[key].get(HASH_SESSION_KEY) or ""
         hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-        if any(constant_time_compare(given, known) for known in hashes):
-            found[key] = Identity(user.pk, user.public_id, key, user.role, _digest(user.password))
+        if not any(constant_time_compare(given, known) for known in hashes):
+            continue
+        who = Identity(
+            user.pk, user.public_id, key, user.role, _digest(user.password), carried[key]
+        )
+        if _why_over(who, sign_ins, user.role, user.is_staff, now) is None and (
+            second_factor.need_of(data[key], user) == second_factor.Need.NOTHING
+        ):
+            found[key] = who
     return [found.get(key) if key else None for key in session_keys]
+
+
+def _sign_ins(public_ids: Iterable[UUID | None]) -> dict[UUID, SignIn]:
+    wanted = {public_id for public_id in public_ids if public_id}
+    return {row.public_id: row for row in SignIn.objects.filter(public_id__in=wanted)}
+
+
+def _why_over(
+    who: Identity, sign_ins: dict[UUID, SignIn], role: str, is_staff: bool, now: datetime
+) -> sessions.Over | None:
+    row = sign_ins.get(who.sign_in) if who.sign_in else None
+    if row is not None and row.user_id != who.user_id:
+        row = None
+    return sessions.why_over(
+        row, carried=who.sign_in is not None, role=role, is_staff=is_staff, now=now
+    )
 
 
 def still_valid(identities: Iterable[Identity]) -> dict[Identity, str]:
     """Of each identity: "" while it holds, "signed_out" or "role" when it no longer does."""
     asked = list(identities)
     now = timezone.now()
-    sessions = set(
+    alive = set(
         Session.objects.filter(
             session_key__in={who.session_key for who in asked}, expire_date__gt=now
         ).values_list("session_key", flat=True)
     )
     users = {
-        pk: (role, _digest(password))
-        for pk, role, password in User.objects.filter(
+        pk: (role, is_staff, _digest(password))
+        for pk, role, is_staff, password in User.objects.filter(
             pk__in={who.user_id for who in asked}, is_active=True
-        ).values_list("pk", "role", "password")
+        ).values_list("pk", "role", "is_staff", "password")
     }
+    sign_ins = _sign_ins(who.sign_in for who in asked)
     found = {}
     for who in asked:
-        role, digest = users.get(who.user_id, ("", ""))
-        if who.session_key not in sessions or digest != who.password_digest:
+        role, is_staff, digest = users.get(who.user_id, ("", False, ""))
+        over = _why_over(who, sign_ins, role, is_staff, now)
+        if who.session_key not in alive or digest != who.password_digest:
             found[who] = "signed_out"
+        elif role != who.role or over == sessions.Over.ROLE:
+            found[who] = "role"
         else:
-            found[who] = "" if role == who.role else "role"
+            found[who] = "signed_out" if over is not None else ""
     return found
 
 

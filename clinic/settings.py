@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "django.forms",  # lets FORM_RENDERER find Django's own widget templates
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "django_htmx",
     "django_structlog",
@@ -99,6 +100,7 @@ INSTALLED_APPS = [
     "appointments",
     "records",
     "chat",
+    "clinic.workplace.apps.WorkplaceConfig",
 ]
 
 MIDDLEWARE = [
@@ -114,11 +116,12 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.WhoAsks",
     "accounts.middleware.RequestFacts",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SignInLimits",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.PersonalPages",
     "clinic.middleware.DatabaseOutage",  # innermost: sees the views' exceptions first
@@ -244,12 +247,16 @@ REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("send_due_mails", "clinic.jobs.outbox.send_due", 20),
     ("mail_about_unread_messages", "chat.mails.mail_about_unread", 60),
     ("remove_unsent_uploads", "chat.attachments.remove_unsent", 3600),
+    ("remove_unfinished_documents", "records.documents.remove_unfinished", 3600),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
     ("prune_sent_mails", "clinic.jobs.upkeep.prune_sent_mails", 3600),
     ("prune_counts", "clinic.jobs.upkeep.prune_counts", 3600),
     ("clear_sessions", "clinic.jobs.upkeep.clear_sessions", 86_400),
+    ("forget_old_sign_ins", "accounts.sessions.forget_old", 86_400),
+    ("encrypt_second_factors_anew", "accounts.second_factor.encrypt_anew", 86_400),
+    ("anchor_audit_trail", "accounts.anchors.add_anchor", 86_400),
 ]
 
 # Longer than the longest attempt: EMAIL_TIMEOUT counts for each of a delivery's exchanges.
@@ -317,6 +324,27 @@ ACCOUNT_RATE_LIMITS = {
 }
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)
+STAFF_IDLE_MINUTES = env.number("STAFF_IDLE_MINUTES", 15, least=1)
+STAFF_SESSION_HOURS = env.number("STAFF_SESSION_HOURS", 8, least=1)
+# What pages ask for by themselves: nobody needs to sit there. Also every request that says so with
+# the header X-Background-Request.
+BACKGROUND_PATHS = r"/messages/(?:[0-9a-f-]{36}/(?:events|marks/)|unread)"
+MFA_ADAPTER = "accounts.second_factor.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # 30 s either way, for clocks that are off (RFC 6238 §5.2)
+MFA_FORMS = {
+    "authenticate": "accounts.second_factor_forms.CodeForm",
+    "reauthenticate": "accounts.second_factor_forms.CodeAgainForm",
+    "activate_totp": "accounts.second_factor_forms.AddAppForm",
+    "add_webauthn": "accounts.second_factor_forms.AddPasskeyForm",
+    "edit_webauthn": "accounts.second_factor_forms.RenamePasskeyForm",
+    "authenticate_webauthn": "accounts.second_factor_forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.second_factor_forms.PasskeyAgainForm",
+}
+
+# --- Audit ----------------------------------------------------------------------------------
+# The application's database user may add rows to these and read them, and nothing else.
+AUDIT_TABLES = ["accounts_auditevent", "accounts_auditanchor", "chat_event"]
 TERMS_VERSION = "2026-11-01"  # shown on the terms page and stored with each acceptance
 
 # --- Mail -----------------------------------------------------------------------------------
@@ -361,7 +389,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # the longest form is a few kilobytes
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE  # a whole body without a file
 UPLOAD_MAX_BYTES = 10 * 1024 * 1024  # a file: a phone's largest photos, a scanned letter
 MAX_UPLOAD_BODY_BYTES = UPLOAD_MAX_BYTES + MAX_BODY_BYTES  # a file with the form around it
-UPLOAD_PATHS = r"/messages/[0-9a-f-]{36}/(?:attachments/)?"  # the addresses that take a file
+# The addresses that take a file.
+UPLOAD_PATHS = (
+    r"/messages/[0-9a-f-]{36}/(?:attachments/)?"
+    r"|/admin/charts/[0-9a-f-]{36}/documents/|/record/documents/"
+)
 # Files are taken in memory: servers have no disk to write to, and the limit above bounds them.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BODY_BYTES

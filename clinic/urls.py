@@ -17,7 +17,9 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),  # before allauth's: ours replace some of its pages
     path("accounts/", include("allauth.urls")),
     # The workplace's own pages stand before the admin's, whose last pattern takes any address.
+    path("admin/", include("accounts.admin_urls")),
     path("admin/", include("appointments.admin_urls")),
+    path("admin/", include("records.admin_urls")),
     path("admin/", admin.site.urls),
 ]
 

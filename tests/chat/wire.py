@@ -18,10 +18,12 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from accounts.models import Role, User
+from accounts.sessions import begin
 from chat.models import Conversation
 from clinic.directory.models import Doctor, Hospital
 from tests.appointments.town import doctor as make_doctor
@@ -147,6 +149,7 @@ def session_of(user: User) -> str:
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    begin(session=session, user=user, now=timezone.now())
     session.create()
     key = session.session_key
     assert key

@@ -15,8 +15,8 @@ from appointments.sampling.sizes import ImpossibleSizes, Sizes
 from appointments.sampling.store import PASSWORD, is_there, make_sample_data
 from appointments.sampling.visits import NoRoomError
 from clinic.directory.models import Doctor
-from clinic.directory.progress import Progress
 from clinic.directory.reference import load_zip_codes
+from clinic.progress import Progress
 
 SHOWN_FROM = 5_000  # visits; fewer take a second or two
 
