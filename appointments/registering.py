@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import record, record_refusal
 from accounts.models import Patient, Sex, User
+from appointments.care import known_to_reception
 from appointments.models import Registration
 from appointments.refusals import Refusal
 from clinic.directory.models import Hospital
@@ -110,15 +111,65 @@ def register(
     return patient
 
 
-def take_over(*, patient: Patient, hospital: Hospital, by: User, now: datetime) -> None:
-    """Makes a chart known at ``hospital`` whose owner reception has recognized there."""
-    _check(hospital, by, now, "chart.registered", patient)
+def take_over(
+    *,
+    public_id: Any,
+    name: str,
+    birth_date: date | None,
+    phone: str = "",
+    hospital: Hospital,
+    by: User,
+    now: datetime,
+) -> Patient:
+    """Makes a chart known at ``hospital`` whose owner reception has recognized there.
+
+    The same entries must find it as a likely duplicate, so a chart is never had by its id alone.
+    Raises `NotYourHospital`, also for a chart that is somebody else's.
+    """
+    _check(hospital, by, now, "chart.registered")
+    charts = likely_same(name=name, birth_date=birth_date, phone=phone)
+    patient = next((chart for chart in charts if chart.public_id == public_id), None)
+    if patient is None:
+        refusal = NotYourHospital()
+        record_refusal("chart.registered", actor=by, reason=refusal.code, now=now)
+        raise refusal
     with transaction.atomic():
         _row, made = Registration.objects.get_or_create(
             hospital=hospital, patient=patient, defaults={"since": now, "by": by}
         )
         if made:
             record("chart.registered", actor=by, patient=patient, detail=hospital.slug, now=now)
+    return patient
+
+
+def correct(
+    *,
+    patient: Patient,
+    name: str,
+    birth_date: date | None,
+    sex: str,
+    phone: str,
+    email: str,
+    by: User,
+    now: datetime,
+) -> None:
+    """Corrects who a patient is and how to reach them; what is unchanged leaves no row.
+
+    Raises `NotYourHospital` for a chart that ``by`` does not know at reception.
+    """
+    if not known_to_reception(by).filter(pk=patient.pk).exists():
+        refusal = NotYourHospital()
+        record_refusal("chart.changed", actor=by, patient=patient, reason=refusal.code, now=now)
+        raise refusal
+    given = {"name": name, "birth_date": birth_date, "sex": sex, "phone": phone, "email": email}
+    with transaction.atomic():
+        chart = Patient.objects.select_for_update().get(pk=patient.pk)
+        changed = [field for field, value in given.items() if getattr(chart, field) != value]
+        for field in changed:
+            setattr(chart, field, given[field])
+        if changed:
+            chart.save(update_fields=changed)
+            record("chart.changed", actor=by, patient=chart, detail=", ".join(changed), now=now)
 
 
 def last_digits(phone: str) -> str:
@@ -157,13 +208,9 @@ def _one_digit_apart(one: date | None, other: date | None) -> bool:
     return sum(a != b for a, b in pairs) <= 1
 
 
-def _check(
-    hospital: Hospital, by: User, now: datetime, action: str, patient: Patient | None = None
-) -> None:
+def _check(hospital: Hospital, by: User, now: datetime, action: str) -> None:
     if by.is_staff and hospitals_of(by).filter(pk=hospital.pk).exists():
         return
     refusal = NotYourHospital()
-    record_refusal(
-        action, actor=by, patient=patient, subject=hospital, reason=refusal.code, now=now
-    )
+    record_refusal(action, actor=by, subject=hospital, reason=refusal.code, now=now)
     raise refusal

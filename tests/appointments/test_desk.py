@@ -203,7 +203,15 @@ def test_reception_books_only_for_patients_it_knows(desk: Desk, rita: User) -> N
     stranger = make_patient("Somebody Else")
     with pytest.raises(NotAtYourDesk):
         at_desk(desk, stranger, rita)
-    take_over(patient=stranger, hospital=desk.hospital, by=rita, now=NOW)
+    facts: dict[str, Any] = {
+        "public_id": stranger.public_id,
+        "hospital": desk.hospital,
+        "by": rita,
+        "now": NOW,
+    }
+    with pytest.raises(NotYourHospital):  # an id alone opens nothing
+        take_over(**facts, name="Nora Ames", birth_date=date(1990, 1, 1))
+    take_over(**facts, name=stranger.name, birth_date=stranger.birth_date)
     assert at_desk(desk, stranger, rita).patient == stranger
 
 

@@ -1,0 +1,327 @@
+"""A visit in the hands of staff: looked at, moved, cancelled; a part of a day called off."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from http import HTTPStatus
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.audit import record
+from accounts.models import Role, User
+from appointments import asked as read
+from appointments.availability import why_not
+from appointments.desk import (
+    NoReason,
+    NotAtYourDesk,
+    call_off,
+    cancel_at_desk,
+    move_at_desk,
+    services_at_desk,
+    visits_between,
+)
+from appointments.desk_pages import desk_page, service_or_404, staff_or_404, visit_or_404
+from appointments.doctor_page import month_of_times
+from appointments.forms import CancelForm
+from appointments.forms_desk import LIMITS, CallOffForm, DeskForm, OtherTimeForm
+from appointments.models import Appointment
+from appointments.offers import service_of
+from appointments.refusals import Refusal
+from appointments.visit_page import is_open
+from clinic.directory.models import Doctor, Hospital, Service
+from clinic.directory.staff import hospitals_of
+
+
+def desk_visit(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """When, who, where, in which state; the reason only for the doctor whose visit it is."""
+    user = staff_or_404(request)
+    visit = visit_or_404(user, public_id)
+    now = timezone.now()
+    record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
+    return desk_page(
+        request,
+        "desk/visit.html",
+        title=_("Visit %(reference)s") % {"reference": visit.reference},
+        visit=visit,
+        is_doctor=user.role == Role.DOCTOR,
+        can_change=is_open(visit, now),
+        now=now,
+    )
+
+
+def desk_move(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    """Another time, with the same doctor or with a colleague."""
+    user = staff_or_404(request)
+    visit = visit_or_404(user, public_id)
+    now = timezone.now()
+    given = request.POST if request.method == "POST" else request.GET
+    code = given.get("service", "")
+    to = service_or_404(user, code) if code else None
+    try:
+        if request.method == "POST":
+            return _move(request, user, visit, to, now)
+        if not is_open(visit, now):
+            return _closed(request, visit)
+        if "at" in given:
+            return _compare(request, visit, to, read.moment(given["at"]), now)
+    except read.Unreadable as problem:
+        return desk_page(
+            request, "desk/problem.html", title=_("Move the visit"),
+            status=HTTPStatus.BAD_REQUEST, problems=[(problem.message, "")],
+        )  # fmt: skip
+    return _choose(request, user, visit, to, now)
+
+
+def _choose(
+    request: HttpRequest, user: User, visit: Appointment, to: Service | None, now: datetime
+) -> HttpResponse:
+    service = to or service_of(visit)
+    page = reverse("desk_move", args=[visit.public_id])
+    chosen = {"service": to.code} if to else {}
+
+    def address(**more: str) -> str:
+        return f"{page}?{urlencode(chosen | more)}"
+
+    other = OtherTimeForm(request.GET if "clock" in request.GET else None)
+    if other.is_bound:
+        moment = other.moment(service.hospital.time_zone)
+        if moment is not None:
+            stamp = moment.astimezone(now.tzinfo).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return HttpResponseRedirect(address(at=stamp))
+        if not other.errors:
+            other.add_error("clock", _("Enter a time."))
+    times = month_of_times(
+        service,
+        month=request.GET.get("month", ""),
+        day=request.GET.get("date", ""),
+        now=now,
+        address=address,
+    )
+    colleagues = (
+        services_at_desk(user)
+        .filter(hospital=visit.hospital)
+        .exclude(doctor=visit.doctor)
+        .order_by("doctor__search_text", "position", "pk")[:40]
+    )
+    return desk_page(
+        request,
+        "desk/move.html",
+        **times,
+        title=_("Move the visit"),
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if other.errors else HTTPStatus.OK,
+        visit=visit,
+        service=service,
+        doctor=service.doctor,
+        to=to,
+        move_url=address() if chosen else page,
+        other=other,
+        colleagues=colleagues,
+    )
+
+
+def _compare(
+    request: HttpRequest,
+    visit: Appointment,
+    to: Service | None,
+    at: datetime,
+    now: datetime,
+    *,
+    form: DeskForm | None = None,
+    key: str = "",
+    refusal: Refusal | None = None,
+    limits: list[str] | None = None,
+) -> HttpResponse:
+    """Old and new side by side, with the form that confirms and what stands in the way."""
+    service = to or service_of(visit)
+    form = form or DeskForm()
+    shown = refusal or (
+        None if form.is_bound else why_not(service, at, now=now, ignore_visit=visit.pk)
+    )
+    status: int = HTTPStatus.OK
+    problems: list[tuple[str, str]] = []
+    if shown is not None:
+        status = shown.status
+        asked = [*(limits or []), *([LIMITS[shown.code]] if shown.code in LIMITS else [])]
+        if asked:
+            form.ask_about_limits(asked)
+        place = "#id_why" if isinstance(shown, NoReason) else "#id_limits_0" if asked else ""
+        problems.append((shown.message, place or ("#nearest" if shown.nearest else "")))
+    page = reverse("desk_move", args=[visit.public_id])
+    chosen = {"service": to.code} if to else {}
+    return desk_page(
+        request,
+        "desk/move_confirm.html",
+        title=_("Move the visit"),
+        status=status,
+        problems=problems,
+        visit=visit,
+        service=service,
+        to=to,
+        at=at,
+        form=form,
+        key=key or read.new_key(),
+        nearest=shown.nearest if shown is not None else [],
+        times_address=f"{page}?{urlencode(chosen)}" if chosen else page,
+    )
+
+
+def _move(
+    request: HttpRequest, user: User, visit: Appointment, to: Service | None, now: datetime
+) -> HttpResponse:
+    at = read.moment(request.POST.get("at"))
+    key = read.key(request.POST.get("key"))
+    limits = [limit for limit in request.POST.getlist("limits") if limit in LIMITS.values()]
+    form = DeskForm(request.POST)
+    if limits:
+        form.ask_about_limits(limits)
+    if not form.is_valid():
+        return _compare(request, visit, to, at, now, form=form, key=key)
+    try:
+        moved = move_at_desk(
+            appointment=visit,
+            starts_at=at,
+            by=user,
+            key=key,
+            now=now,
+            to=to,
+            override=form.override(),
+        )
+    except NotAtYourDesk as error:
+        raise Http404 from error
+    except Refusal as refusal:
+        return _compare(
+            request, visit, to, at, now, form=form, key=key, refusal=refusal, limits=limits
+        )
+    messages.success(request, _("The visit is moved. The patient is told by mail if we have one."))
+    return redirect("desk_visit", public_id=moved.public_id)
+
+
+def desk_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
+    user = staff_or_404(request)
+    visit = visit_or_404(user, public_id)
+    now = timezone.now()
+    if not is_open(visit, now):
+        return _closed(request, visit)
+    form = CancelForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            cancel_at_desk(appointment=visit, by=user, now=now, reason=form.cleaned_data["reason"])
+        except Refusal:
+            visit.refresh_from_db()
+            return _closed(request, visit)
+        messages.success(request, _("The visit is cancelled. Its time can be booked again."))
+        return redirect("desk_visit", public_id=public_id)
+    return desk_page(
+        request,
+        "desk/cancel.html",
+        title=_("Cancel the visit"),
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if form.errors else HTTPStatus.OK,
+        visit=visit,
+        form=form,
+    )
+
+
+def _closed(request: HttpRequest, visit: Appointment) -> HttpResponse:
+    words = _("This visit was cancelled, has begun, or is over, so it cannot be changed.")
+    return desk_page(
+        request,
+        "desk/problem.html",
+        title=_("Visit %(reference)s") % {"reference": visit.reference},
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        problems=[(words, "")],
+        visit=visit,
+    )
+
+
+def call_off_page(request: HttpRequest) -> HttpResponse:
+    """Calls a part of a doctor's day off, after showing whom it hits."""
+    user = staff_or_404(request)
+    doctors = list(_doctors(user))
+    title = _("Call off a part of a day")
+    if request.method != "POST":
+        form = CallOffForm(doctors=doctors, initial={"doctor": request.GET.get("doctor", "")})
+        return desk_page(request, "desk/call_off.html", title=title, form=form)
+    form = CallOffForm(request.POST, doctors=doctors)
+    if not form.is_valid():
+        return desk_page(
+            request, "desk/call_off.html", title=title, form=form,
+            status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        )  # fmt: skip
+    now = timezone.now()
+    doctor = next(doctor for doctor in doctors if doctor.slug == form.cleaned_data["doctor"])
+    starts_at, ends_at = form.period(_zone(doctor))
+    visits = visits_between(doctor=doctor, starts_at=starts_at, ends_at=ends_at, now=now)
+    seen = set(request.POST.getlist("seen"))
+    current = {str(visit.public_id) for visit in visits}
+    if "asked" not in request.POST or seen != current:
+        changed = "asked" in request.POST
+        return desk_page(
+            request,
+            "desk/call_off_check.html",
+            title=title,
+            form=form,
+            doctor=doctor,
+            visits=visits,
+            entries=[
+                (name, form.data[name]) for name in ("doctor", "day", "opens", "closes", "why")
+            ],
+            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
+            problems=[(_("The visits have changed. Look at the list again."), "#hits")]
+            if changed
+            else [],
+        )
+    try:
+        done = call_off(
+            doctor=doctor,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            why=form.cleaned_data["why"],
+            by=user,
+            now=now,
+        )
+    except Refusal as refusal:
+        form.add_error(None, refusal.message)
+        return desk_page(
+            request, "desk/call_off.html", title=title, form=form, status=refusal.status
+        )
+    count = len(done.visits)
+    messages.success(
+        request,
+        ngettext(
+            "%(count)d visit is called off.", "%(count)d visits are called off.", count
+        ) % {"count": count},
+    )  # fmt: skip
+    return desk_page(
+        request,
+        "desk/called_off.html",
+        title=title,
+        doctor=doctor,
+        visits=done.visits,
+        to_phone=done.to_phone,
+    )
+
+
+def _doctors(user: User) -> list[Doctor]:
+    doctors = Doctor.objects.public()
+    if user.role == Role.DOCTOR:
+        return list(doctors.filter(user=user))
+    here = hospitals_of(user)
+    at_work = Q(opening_hours__hospital__in=here) | Q(services__hospital__in=here)
+    return list(doctors.filter(at_work).distinct().order_by("search_text", "pk"))
+
+
+def _zone(doctor: Doctor) -> str:
+    hospital = (
+        Hospital.objects.filter(opening_hours__doctor=doctor).order_by("pk").first()
+        or Hospital.objects.filter(services__doctor=doctor).order_by("pk").first()
+    )
+    return hospital.time_zone if hospital and hospital.time_zone else "UTC"
