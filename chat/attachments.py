@@ -1,25 +1,18 @@
 """Files in conversations: taken in, read, and removed when no message took them.
 
-Guarantee: bytes never exist without their row. The row is made first, under the lock of the
-uploader's own row, where the day's limits are counted; then the bytes are stored; and only then
-does anybody learn the id. Whatever was interrupted in between has a row that no message took, and
-goes with it after a day.
+`clinic.uploads.keeping` says how a file is kept; here is to whom it belongs. Whatever was
+interrupted, or not sent, has a row that no message took, and goes with it after a day.
 """
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
-from django.conf import settings
-from django.core.cache import cache
-from django.core.files.base import ContentFile, File
-from django.core.files.storage import Storage, storages
+from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.db import DatabaseError
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,7 +21,8 @@ from appointments.transactions import in_one_transaction
 from chat.frames import BAD_FRAME, CLOSED, TOO_FAST, TOO_LONG
 from chat.models import Attachment, Conversation, Event, Kind
 from clinic.logs import type_name
-from clinic.uploads.checking import Checked, check, refuse_size
+from clinic.uploads import keeping
+from clinic.uploads.checking import Checked
 from clinic.uploads.refusals import UploadRefused
 
 __all__ = [
@@ -40,11 +34,6 @@ __all__ = [
     "visible_attachments",
 ]
 
-KEEP_UNSENT = timedelta(days=1)
-DAY = timedelta(days=1)
-MINUTE = 60
-REMOVED_AT_ONCE = 500
-
 CODES = {409: CLOSED, 413: TOO_LONG, 429: TOO_FAST}
 
 log = structlog.get_logger("chat.attachments")
@@ -53,10 +42,6 @@ log = structlog.get_logger("chat.attachments")
 def code_of(refusal: UploadRefused) -> str:
     """The error code of the protocol."""
     return CODES.get(refusal.status, BAD_FRAME)
-
-
-def uploads() -> Storage:
-    return storages["uploads"]
 
 
 def store(
@@ -71,23 +56,14 @@ def store(
         raise UploadRefused(
             _("This conversation is closed. Start it again to send a file."), status=409
         )
-    refuse_size(upload.size or 0, limit=settings.UPLOAD_MAX_BYTES)
-    _count(by, now)
-    file = check(upload.name or "", upload.read(), limit=settings.UPLOAD_MAX_BYTES)
+    file = keeping.take(upload, user=by.pk, now=now)
     attachment = _reserve(_row(conversation, by, file, now), by, now)
-    try:
-        uploads().save(attachment.stored_as, ContentFile(file.data))
-        if file.thumbnail:
-            uploads().save(attachment.thumbnail_as, ContentFile(file.thumbnail))
-    except BaseException:
-        # What this cannot undo, because the database is away, goes with the row after a day.
-        with contextlib.suppress(DatabaseError, OSError):
-            _remove(attachment.pk)
-        raise
+    keeping.keep_bytes(_place(attachment), file, undo=lambda: _remove(attachment.pk))
     return attachment
 
 
 def _row(conversation: Conversation, by: User, file: Checked, now: datetime) -> Attachment:
+    place = keeping.place_for(file)
     return Attachment(
         conversation=conversation,
         uploaded_by=by,
@@ -96,16 +72,14 @@ def _row(conversation: Conversation, by: User, file: Checked, now: datetime) -> 
         size=len(file.data),
         width=file.width,
         height=file.height,
-        stored_as=_random_name(),
-        thumbnail_as=_random_name() if file.thumbnail else "",
+        stored_as=place.stored_as,
+        thumbnail_as=place.thumbnail_as,
         created_at=now,
     )
 
 
-def _random_name() -> str:
-    """Says nothing about the file, and no two are alike; the folder keeps listings short."""
-    token = secrets.token_hex(20)
-    return f"{token[:2]}/{token}"
+def _place(attachment: Attachment) -> keeping.Place:
+    return keeping.Place(attachment.stored_as, attachment.thumbnail_as)
 
 
 def _reserve(attachment: Attachment, by: User, now: datetime) -> Attachment:
@@ -117,36 +91,13 @@ def _reserve(attachment: Attachment, by: User, now: datetime) -> Attachment:
         known = Attachment.objects.filter(public_id=attachment.public_id).first()
         if known is not None:
             return known
-        today = Attachment.objects.filter(uploaded_by=by, created_at__gt=now - DAY).aggregate(
-            files=Count("pk"), bytes=Sum("size")
-        )
-        size = (today["bytes"] or 0) + attachment.size
-        if today["files"] >= settings.UPLOADS_PER_DAY or size > settings.UPLOAD_BYTES_PER_DAY:
-            raise UploadRefused(
-                _("You have sent as many files as fit into one day. Go on tomorrow, or call the "
-                  "clinic."),
-                status=429,
-            )  # fmt: skip
+        sent = Attachment.objects.filter(uploaded_by=by, created_at__gt=now - keeping.DAY)
+        keeping.refuse_full_day(sent, size=attachment.size)
         attachment.pk = None
         attachment.save(force_insert=True)
         return attachment
 
     return in_one_transaction(work)
-
-
-def _count(user: User, now: datetime) -> None:
-    """Looking at a file costs work also when it is refused, so attempts are counted as well."""
-    key = f"limit:uploads:{user.pk}:{int(now.timestamp()) // MINUTE}"
-    cache.add(key, 0, timeout=2 * MINUTE)
-    try:
-        number = cache.incr(key)
-    except ValueError:  # gone between the two calls
-        return
-    if number > settings.UPLOADS_PER_MINUTE:
-        raise UploadRefused(
-            _("You are sending files too fast. Wait a minute, then send this one again."),
-            status=429,
-        )
 
 
 def visible_attachments(user: User, now: datetime | None = None) -> QuerySet[Attachment]:
@@ -170,18 +121,17 @@ def open_bytes(attachment: Attachment, *, thumbnail: bool = False) -> File:
 
     Raises FileNotFoundError when there is none.
     """
-    name = attachment.thumbnail_as if thumbnail else attachment.stored_as
-    if not name:
-        raise FileNotFoundError("no thumbnail")
-    return uploads().open(name, "rb")
+    return keeping.open_bytes(_place(attachment), thumbnail=thumbnail)
 
 
 def remove_unsent(*, now: datetime | None = None) -> int:
     """Removes files that no message took within a day; returns how many."""
-    before = (now or timezone.now()) - KEEP_UNSENT
+    before = (now or timezone.now()) - keeping.KEEP_UNFINISHED
     old = Attachment.objects.filter(sent_seq=None, created_at__lt=before)
     removed = 0
-    for pk in list(old.order_by("created_at").values_list("pk", flat=True)[:REMOVED_AT_ONCE]):
+    for pk in list(
+        old.order_by("created_at").values_list("pk", flat=True)[: keeping.REMOVED_AT_ONCE]
+    ):
         try:
             removed += _remove(pk)
         except (DatabaseError, OSError) as error:
@@ -199,8 +149,7 @@ def _remove(pk: int) -> bool:
         found = Attachment.objects.select_for_update().filter(pk=pk, sent_seq=None).first()
         if found is None:
             return False
-        for name in filter(None, (found.stored_as, found.thumbnail_as)):
-            uploads().delete(name)
+        keeping.remove_bytes(_place(found))
         found.delete()
         return True
 
