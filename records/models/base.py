@@ -35,12 +35,14 @@ class Entry(models.Model):
     """One entry of a patient's record. It is never deleted: an error is retracted and stays.
 
     ``source`` names where an imported entry comes from (``system|ResourceType/id``), so that an
-    import can be repeated; it is null for what was written here.
+    import can be repeated; it is null for what was written here. ``source_digest`` is the SHA-256
+    of what was imported: an import of the same again leaves alone what was changed here since.
     """
 
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="+")
     source = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001
+    source_digest = models.CharField(max_length=64, blank=True, editable=False)
     recorded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -9,12 +12,25 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models import Patient
-from records.models.base import Entry
+from records.models.base import Entry, RecordQuerySet
 from records.models.encounters import Encounter
 
 
+class DocumentQuerySet(RecordQuerySet):
+    def visible_to(self, user: Any, now: datetime | None = None) -> Self:
+        return super().visible_to(user, now).kept()
+
+    def kept(self) -> Self:
+        """Without rows whose bytes are still being stored, or never were."""
+        return self.filter(kept_at__isnull=False)
+
+
 class Document(Entry):
-    """A PDF or picture of a patient, kept under a random name and given out by a checked view."""
+    """A PDF or picture of a patient, kept under a random name and given out by a checked view.
+
+    The row is there before the bytes; ``kept_at`` says that they are stored, and before that nobody
+    sees the document.
+    """
 
     encounter = models.ForeignKey(
         Encounter, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -27,6 +43,9 @@ class Document(Entry):
     stored_as = models.CharField(max_length=100, unique=True)
     thumbnail_as = models.CharField(max_length=100, blank=True)
     by_patient = models.BooleanField(_("sent in by the patient"), default=False)
+    kept_at = models.DateTimeField(null=True, editable=False)
+
+    objects = DocumentQuerySet.as_manager()  # type: ignore[misc]  # narrower than Entry's
 
     class Meta:
         verbose_name = _("document")
@@ -34,8 +53,12 @@ class Document(Entry):
         constraints = [
             models.UniqueConstraint(fields=["patient", "source"], name="document_imported_once")
         ]
-        # Serves a record's documents, newest first.
-        indexes = [models.Index(fields=["patient", "recorded_at"], name="documents_by_patient")]
+        indexes = [
+            # Serves a record's documents, newest first.
+            models.Index(fields=["patient", "recorded_at"], name="documents_by_patient"),
+            # Serves the limit per day, and the removal of rows whose bytes never came.
+            models.Index(fields=["recorded_by", "recorded_at"], name="documents_by_sender"),
+        ]
 
     def __str__(self) -> str:
         return self.title

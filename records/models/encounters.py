@@ -90,7 +90,8 @@ class Note(models.Model):
     """What a doctor writes about an encounter: a draft of its author's until it is signed.
 
     A signed note is never edited or deleted; an amendment is a note of its own with ``amends``.
-    ``version`` counts the saves of a draft, so that a stale copy of it can be told.
+    ``version`` counts the saves of a draft, so that a stale copy of it can be told. An imported
+    note has no ``author`` here, only ``signed_name``.
     """
 
     class Status(models.TextChoices):
@@ -100,11 +101,14 @@ class Note(models.Model):
     public_id = models.UUIDField(default=uuid7, unique=True, editable=False)
     patient = models.ForeignKey(Patient, on_delete=models.PROTECT, related_name="+")
     encounter = models.ForeignKey(Encounter, on_delete=models.PROTECT, related_name="notes")
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     amends = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="amendments"
     )
     source = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001
+    source_digest = models.CharField(max_length=64, blank=True, editable=False)
     body = models.TextField(_("note"), max_length=20_000, blank=True)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.DRAFT)
     version = models.PositiveIntegerField(default=1)
@@ -124,6 +128,10 @@ class Note(models.Model):
                 condition=Q(status="draft", signed_at=None)
                 | (Q(status="signed", signed_at__isnull=False) & ~Q(body="")),
                 name="signed_notes_say_when_and_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(author__isnull=False) | Q(source__isnull=False, status="signed"),
+                name="notes_written_here_have_an_author",
             ),
             models.UniqueConstraint(fields=["patient", "source"], name="note_imported_once"),
         ]
