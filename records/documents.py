@@ -1,0 +1,178 @@
+"""Documents of a record: taken in, opened, and removed when their bytes never came.
+
+`clinic.uploads.keeping` says how a file is kept. Here the row belongs to a patient; it is seen by
+nobody until ``kept_at`` says that its bytes are stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.core.files.base import File
+from django.core.files.uploadedfile import UploadedFile
+from django.db import DatabaseError
+from django.utils import timezone
+
+from accounts.audit import record
+from accounts.models import Patient, User
+from appointments.transactions import in_one_transaction
+from clinic.logs import type_name
+from clinic.uploads import keeping
+from clinic.uploads.checking import Checked
+from clinic.uploads.refusals import UploadRefused
+from records.access import own_records, treated_by
+from records.models import Document, Encounter
+from records.refusals import AlreadyRecorded, NotInRecord
+from records.writing import audit_refusal, encounter_or_none, in_chart, words
+
+TITLE_LENGTH = 120
+
+log = structlog.get_logger("records.documents")
+
+
+def store(
+    *,
+    patient: Patient,
+    upload: UploadedFile,
+    title: str,
+    encounter: Encounter | None = None,
+    by: User,
+    now: datetime,
+    by_patient: bool = False,
+) -> Document:
+    """Takes a file into the record, by its doctor or, with ``by_patient``, from the patient's side.
+
+    Raises `UploadRefused` with a sentence (empty, too large, not what may be sent, too many on one
+    day), `NotYourPatient`, `AlreadyRecorded` for the same file under the same title.
+    """
+    charts = own_records if by_patient else treated_by
+
+    def write(work: Callable[[Patient], Any]) -> Any:
+        return in_chart(
+            work, action="document.stored", patient=patient, by=by, now=now, charts=charts
+        )
+
+    # Nobody makes this process look at a file for a chart that is not theirs.
+    title = write(lambda chart: words(title, TITLE_LENGTH, field="title"))
+    try:
+        file = keeping.take(upload, user=by.pk, now=now)
+    except UploadRefused as refusal:
+        reason = f"upload {refusal.status}"
+        audit_refusal("document.stored", reason, patient=patient, by=by, now=now)
+        raise
+    title = title or file.name
+    document = row_for(file, patient=patient, title=title, by=by, now=now)
+    document.by_patient = by_patient
+
+    def reserve(chart: Patient) -> Document:
+        known = Document.objects.filter(public_id=document.public_id).first()
+        if known is not None:  # a COMMIT whose answer was lost is repeated
+            return known
+        # The lock under which the day's files of this person are counted, in any chart.
+        User.objects.select_for_update().values_list("pk", flat=True).get(pk=by.pk)
+        same = Document.objects.filter(patient=chart, sha256=document.sha256, title=title)
+        if same.kept().standing().exists():
+            raise AlreadyRecorded(title, field="file")
+        sent = Document.objects.filter(
+            recorded_by=by, source=None, recorded_at__gt=now - keeping.DAY
+        )
+        keeping.refuse_full_day(sent, size=document.size)
+        document.pk = None
+        document.encounter = encounter_or_none(chart, encounter)
+        document.save(force_insert=True)
+        return document
+
+    def finish(chart: Patient) -> Document:
+        kept = Document.objects.filter(pk=document.pk, kept_at=None).update(kept_at=now)
+        document.kept_at = now
+        if kept:
+            record("document.stored", actor=by, patient=chart, subject=document, now=now)
+        return document
+
+    write(reserve)
+    keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
+    stored: Document = write(finish)
+    return stored
+
+
+def row_for(
+    file: Checked, *, patient: Patient, title: str, by: User | None, now: datetime
+) -> Document:
+    """An unsaved row of a checked file."""
+    place = keeping.place_for(file)
+    return Document(
+        patient=patient,
+        title=title,
+        name=file.name,
+        content_type=file.content_type,
+        size=len(file.data),
+        sha256=hashlib.sha256(file.data).hexdigest(),
+        stored_as=place.stored_as,
+        thumbnail_as=place.thumbnail_as,
+        recorded_by=by,
+        recorded_at=now,
+    )
+
+
+def place_of(document: Document) -> keeping.Place:
+    return keeping.Place(document.stored_as, document.thumbnail_as)
+
+
+def open_document(*, document: Document, by: User, now: datetime, thumbnail: bool = False) -> File:
+    """The bytes, opened for reading by ``chunks()``, with an audit row unless it is the patient.
+
+    Raises `NotInRecord` for somebody who may not read the record, FileNotFoundError without bytes.
+    """
+    found = (
+        Document.objects.visible_to(by, now)
+        .select_related("patient")
+        .filter(pk=document.pk)
+        .first()
+    )
+    if found is None:
+        audit_refusal(
+            "document.opened", "not_found", patient=document.patient, by=by, now=now,
+            subject=document,
+        )  # fmt: skip
+        raise NotInRecord
+    file = keeping.open_bytes(place_of(found), thumbnail=thumbnail)
+    if found.patient.account_id != by.pk:
+        record("document.opened", actor=by, patient=found.patient, subject=found, now=now)
+    return file
+
+
+def readable_documents(by: User, now: datetime) -> Any:
+    """Documents that ``by`` may open."""
+    return Document.objects.visible_to(by, now).standing()
+
+
+def remove_unfinished(*, now: datetime | None = None) -> int:
+    """Removes rows whose bytes did not come within a day, with what came; returns how many."""
+    before = (now or timezone.now()) - keeping.KEEP_UNFINISHED
+    old = Document.objects.filter(kept_at=None, recorded_at__lt=before).order_by("pk")
+    removed = 0
+    for pk in list(old.values_list("pk", flat=True)[: keeping.REMOVED_AT_ONCE]):
+        try:
+            removed += _remove(pk)
+        except (DatabaseError, OSError) as error:
+            # The others go on; this one is tried again by the next run.
+            log.warning("document_not_removed", error=type_name(error))
+    return removed
+
+
+def _remove(pk: int) -> bool:
+    """Removes a row and its bytes unless it was finished meanwhile."""
+
+    def work() -> bool:
+        found = Document.objects.select_for_update().filter(pk=pk, kept_at=None).first()
+        if found is None:
+            return False
+        keeping.remove_bytes(place_of(found))
+        found.delete()
+        return True
+
+    return in_one_transaction(work)
