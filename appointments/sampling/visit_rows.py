@@ -18,12 +18,13 @@ from appointments.slots import grain_at, grain_end
 
 BY_RECEPTION = 7  # one visit of so many was booked on the phone
 
-CARE_FIELDS = ("doctor", "patient", "why", "appointment", "since", "until")
+CARE_FIELDS = ("doctor", "patient", "why", "appointment", "since", "until", "reason")
 VISIT_FIELDS = (
     "id", "public_id", "reference", "doctor", "hospital", "patient", "booked_by", "service",
     "service_name", "minutes", "buffer_minutes", "price_cents", "visit", "bring", "starts_at",
     "ends_at", "occupied_until", "status", "reason", "calendar_sequence", "created_at",
-    "cancelled_at", "cancelled_by", "cancelled_late", "cancel_reason",
+    "cancelled_at", "cancelled_by", "cancelled_late", "cancel_reason", "status_before",
+    "is_walk_in", "booked_despite",
 )  # fmt: skip
 
 
@@ -79,6 +80,7 @@ class VisitWriter:
                 number,
                 plan.created_at,
                 plan.cancelled_at or ends_at + AFTER_VISIT,
+                "",
             )
         )
 
@@ -124,5 +126,8 @@ class VisitWriter:
             plan.cancelled_at,
             account if plan.cancelled_at else None,
             plan.cancelled_at is not None and plan.cancelled_at > deadline,
+            "",
+            "",
+            False,
             "",
         )
