@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
+from django.db import connection
+
+LOCK = "clinic-prepare-database"
+WAIT_SECONDS = 120
+LOCK_SECONDS = 1800
+
+
+class Command(BaseCommand):
+    help = (
+        "Brings the database to this release: waits for it, takes a lock, so that of several at "
+        "once one does the work, migrates, loads reference data and sets rights. Can be repeated."
+    )
+    requires_system_checks = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--wait", type=int, default=WAIT_SECONDS, help="Seconds to wait for the database."
+        )
+
+    def handle(self, *args: Any, wait: int, **options: Any) -> None:
+        self.wait_for_database(wait)
+        with self.alone():
+            call_command("migrate", interactive=False, verbosity=1, stdout=self.stdout)
+            call_command("load_reference_data", stdout=self.stdout)
+            if "app" in settings.DATABASES:
+                call_command("database_grants", stdout=self.stdout)
+        self.stdout.write("The database is ready for this release.")
+
+    def wait_for_database(self, seconds: int) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                connection.ensure_connection()
+            except DatabaseError as error:
+                if time.monotonic() > deadline:
+                    code = error.args[0] if error.args else type(error).__name__
+                    raise CommandError(
+                        f"The database did not answer within {seconds} s (error {code}). Look "
+                        "whether it runs and whether MIGRATE_DATABASE_URL names its host, user "
+                        "and password. Nothing was changed."
+                    ) from error
+                connection.close()
+                time.sleep(1)
+            else:
+                return
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A named lock of the server: it ends with the connection, also when this is killed."""
+        if connection.vendor != "mysql":
+            yield
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, 0)", [LOCK])
+            if cursor.fetchone()[0] != 1:
+                self.stdout.write("Another one prepares the database; waiting for it …")
+                cursor.execute("SELECT GET_LOCK(%s, %s)", [LOCK, LOCK_SECONDS])
+                if cursor.fetchone()[0] != 1:
+                    raise CommandError(
+                        f"Somebody else has been preparing the database for {LOCK_SECONDS} s. See "
+                        "what it does (SHOW PROCESSLIST), end it, and start this again."
+                    )
+        try:
+            yield
+        finally:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT RELEASE_LOCK(%s)", [LOCK])
+            except DatabaseError:  # the lock went with the connection
+                connection.close()
