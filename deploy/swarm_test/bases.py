@@ -18,7 +18,13 @@ from deploy.swarm_test.nodes import DOCKER, Engine, NodeFailed, run
 
 RECIPES = Path(__file__).parent / "bases"
 SOURCES = Path("/etc/apt")
-SUITES = {"python": "trixie", "redis": "trixie", "nginx": "sid", "mysql": "sid"}
+SUITES = {
+    "debian": "sid",
+    "mysql": "sid",
+    "nginx": "sid",
+    "python": "trixie",
+    "redis": "trixie",
+}
 BUILD_SECONDS = 900.0
 # Machines whose traffic is inspected have further authorities; the stand-ins trust what the
 # machine trusts. The real Dockerfile knows nothing of it.

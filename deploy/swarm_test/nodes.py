@@ -152,17 +152,8 @@ class Engine:
 
     def kill_inside(self, pid: int, signal: str = "KILL") -> None:
         """Sends a signal to a process that the node knows as ``pid``."""
-        run(
-            "nsenter",
-            "-t",
-            str(self.init),
-            "--pid",
-            "--mount",
-            "--",
-            "kill",
-            f"-{signal}",
-            f"{pid}",
-        )
+        inside = ("nsenter", "-t", str(self.init), "--pid", "--mount", "--")
+        run(*inside, "/bin/sh", "-c", f"kill -{signal} {pid}")
 
     def pull_the_plug(self) -> None:
         """Ends the node and everything on it at once; ``start`` brings it back with its disk."""

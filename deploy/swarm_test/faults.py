@@ -1,0 +1,444 @@
+"""One function per fault: break it, measure, and say what was expected (docs/operations.md).
+
+Each returns the checks of its row; the runner adds errors, what was acknowledged, and times.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from deploy.swarm_test.crowd import Crowd, wait_until
+from deploy.swarm_test.nodes import Cluster
+from deploy.swarm_test.records import Request, errors, last_error_after, moves, percentile
+from deploy.swarm_test.sockets import deliveries
+from deploy.swarm_test.stack import NAME, Stack, StackFailed, Task
+from deploy.swarm_test.verdict import Check, Row
+
+APP = ("web", "ws", "worker")
+SERVED = ("nginx", *APP)
+SETTLE_SECONDS = 4.0  # after a fault, for errors that come late
+MOST_SECONDS = 120.0
+UPDATE_SECONDS = 240.0
+
+
+@dataclass
+class Scene:
+    """What a fault has to do with."""
+
+    cluster: Cluster
+    stack: Stack
+    crowd: Crowd
+    row: Row
+    tags: dict[str, str]  # "next" images by name: "2", "3", "4", "bad"
+    baseline_p99: float  # milliseconds of a GET while nothing breaks
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+    @property
+    def begun(self) -> float:
+        return self.row.begun
+
+    # --- Breaking -----------------------------------------------------------------------------
+
+    def breaks_now(self) -> float:
+        """The row's clock starts when it breaks, not while the fault is prepared."""
+        self.row.begun = time.monotonic()
+        return self.row.begun
+
+    def recovered(self, seconds: float) -> None:
+        self.row.recovery = max(self.row.recovery, seconds)
+
+    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        time.sleep(seconds)
+
+    # --- Measuring ----------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[Request]:
+        return self.crowd.records.between(self.begun, time.monotonic())
+
+    def wrong(self, *, writes: bool | None = None, statuses: tuple[int, ...] = ()) -> int:
+        """Errors so far; of writes or reads alone, leaving out some statuses."""
+        return sum(
+            (writes is None or one.is_write == writes) and one.status not in statuses
+            for one in errors(self.requests)
+        )
+
+    def errors_stopped(self) -> float:
+        return last_error_after(self.requests, self.begun)
+
+    def in_flight(self) -> int:
+        """Writes that were under way at the moment it broke."""
+        return sum(
+            one.is_write and one.begun <= self.begun + 0.5 and one.ended >= self.begun - 0.5
+            for one in self.requests
+        )
+
+    def whole_again(self, *services: str, most: float = MOST_SECONDS) -> float:
+        """Seconds from the fault until every replica runs; what is not by then is not a number."""
+        if wait_until(lambda: self.stack.is_whole(services), most, every=0.3):
+            seconds = time.monotonic() - self.begun
+            self.recovered(seconds)
+            return seconds
+        self.row.notes.append(f"not whole after {most:.0f} s")
+        return float("nan")
+
+    def replaced(self, old: Task, *, most: float = MOST_SECONDS) -> float:
+        """Seconds until the task that was killed is gone from the Swarm's list and all run."""
+        if not wait_until(
+            lambda: (
+                old.id not in {task.id for task in self.stack.tasks(old.service, anywhere=True)}
+            ),
+            most,
+            every=0.3,
+        ):
+            self.row.notes.append("the Swarm did not notice")
+            return float("nan")
+        return self.whole_again(old.service, most=most)
+
+    def sockets_back(self) -> float:
+        """p95 of the seconds that sockets were away."""
+        away = [one for one in self.crowd.records.away if one.back >= self.begun]
+        return percentile([one.back - max(one.lost, self.begun) for one in away], 95)
+
+    def everybody_up(self, seconds: float = 60.0) -> bool:
+        return wait_until(lambda: self.crowd.up == len(self.crowd.devices), seconds)
+
+    def slowest_delivery(self, until: float | None = None) -> float:
+        """Seconds from the commit's acknowledgment to the last device, of messages since then."""
+        end = until or time.monotonic()
+        late = [
+            one.seen - one.acknowledged
+            for one in deliveries(self.crowd.devices)
+            if self.begun <= one.acknowledged <= end
+        ]
+        return max(late, default=0.0)
+
+    def slowest_ack(self) -> float:
+        return max(
+            (
+                one.acknowledged - one.sent
+                for one in deliveries(self.crowd.devices)
+                if self.begun <= one.sent
+            ),
+            default=0.0,
+        )
+
+    def p99(self) -> float:
+        return percentile(
+            [one.ms for one in self.requests if one.kind in {"page", "static"} and not one.wrong],
+            99,
+        )
+
+
+# --- Tasks ------------------------------------------------------------------------------------
+
+
+def kill_web(scene: Scene) -> list[Check]:
+    task = scene.stack.task("web")
+    scene.breaks_now()
+    task.kill()
+    back = scene.replaced(task)
+    scene.settle()
+    return [
+        Check("GET errors", scene.wrong(writes=False), most=0),
+        Check(
+            "write errors beyond those in flight",
+            scene.wrong(writes=True) - scene.in_flight(),
+            most=0,
+        ),
+        Check("s until all run", back, most=20),
+    ]
+
+
+def kill_ws(scene: Scene) -> list[Check]:
+    task = scene.stack.task("ws")
+    scene.breaks_now()
+    task.kill()
+    back = scene.replaced(task)
+    up = scene.everybody_up()
+    scene.settle()
+    scene.recovered(scene.sockets_back())
+    return [
+        Check("page errors", scene.wrong(), most=0),
+        Check("s until sockets are back, p95", scene.sockets_back(), most=5),
+        Check("s until all run", back, most=20),
+        Check("all sockets are back", float(up), least=1),
+    ]
+
+
+def stop_nginx(scene: Scene) -> list[Check]:
+    """As an update or a drained node stops it: the signal of the image, then the grace period."""
+    task = scene.stack.task("nginx")
+    scene.breaks_now()
+    task.node.docker("stop", "--time", "60", task.container, seconds=90)
+    back = scene.replaced(task)
+    up = scene.everybody_up()
+    scene.settle()
+    return [
+        Check("errors", scene.wrong(), most=0),
+        Check("s until all run", back, most=20),
+        Check("all sockets are back", float(up), least=1),
+    ]
+
+
+def kill_nginx(scene: Scene) -> list[Check]:
+    task = scene.stack.task("nginx")
+    under_way = [one for one in scene.crowd.devices if one.edge == task.node.address and one.is_up]
+    scene.breaks_now()
+    task.kill()
+    back = scene.replaced(task)
+    up = scene.everybody_up()
+    scene.settle()
+    scene.row.notes.append(f"{len(under_way)} sockets were on it")
+    flying = sum(
+        one.begun <= scene.begun + 0.5 and one.ended >= scene.begun - 0.5 for one in scene.requests
+    )
+    return [
+        Check("errors beyond those in flight", scene.wrong() - flying, most=0),
+        Check("s until errors stop", scene.errors_stopped(), most=3),
+        Check("s until all run", back, most=20),
+        Check("all sockets are back", float(up), least=1),
+    ]
+
+
+def kill_worker(scene: Scene) -> list[Check]:
+    task = scene.stack.task("worker")
+    scene.breaks_now()
+    task.kill()
+    back = scene.replaced(task)
+    scene.settle()
+    return [
+        Check("errors", scene.wrong(), most=0),
+        Check("s until all run", back, most=20),
+    ]
+
+
+# --- Redis ------------------------------------------------------------------------------------
+
+REDIS_AWAY_SECONDS = 12.0
+SIGN_INS = 6
+
+
+def kill_redis(scene: Scene) -> list[Check]:
+    """kill -9, and no new one for some seconds."""
+    task = scene.stack.task("redis")
+    scene.breaks_now()
+    task.kill()
+    scene.stack.docker("service", "scale", "--detach", f"{_name('redis')}=0")
+    time.sleep(REDIS_AWAY_SECONDS)
+    signed_in = _sign_in(scene)
+    scene.stack.docker("service", "scale", "--detach", f"{_name('redis')}=1")
+    if not wait_until(lambda: scene.stack.is_whole(["redis"]), 60, every=0.2):
+        raise StackFailed("Redis did not come back")
+    back = time.monotonic()
+    live = _live_again(scene, back)
+    scene.settle()
+    scene.recovered(live)
+    return [
+        Check("page and booking errors", scene.wrong(), most=0),
+        Check("sign-ins meanwhile that failed", signed_in, most=0),
+        Check("slowest ack, s", scene.slowest_ack(), most=5),
+        Check("slowest delivery, s", scene.slowest_delivery(), most=5),
+        Check("s until live after Redis is back", live, most=10),
+    ]
+
+
+def flush_redis(scene: Scene) -> list[Check]:
+    task = scene.stack.task("redis")
+    scene.breaks_now()
+    _in_redis(scene, task, "FLUSHALL")
+    scene.settle(8)
+    return [
+        Check("errors", scene.wrong(), most=0),
+        Check("slowest delivery, s", scene.slowest_delivery(), most=5),
+    ]
+
+
+def _in_redis(scene: Scene, task: Task, command: str) -> None:
+    script = (
+        "f=$(ls /run/secrets/*redis_password* 2>/dev/null | head -1); "
+        'if [ -n "$f" ]; then REDISCLI_AUTH=$(cat "$f"); export REDISCLI_AUTH; fi; '
+        f"redis-cli {command}"
+    )
+    said = task.run("sh", "-c", script)
+    if "OK" not in said:
+        raise StackFailed(f"Redis said {said}")
+
+
+def _sign_in(scene: Scene) -> int:
+    """Sign-ins with a password now; how many failed."""
+    before = len(scene.crowd.records.requests)
+    visitors = scene.crowd.visitors
+    scene.crowd.call(visitors.sign_in_now(SIGN_INS, scene.crowd.addresses[0]))
+    made = [one for one in scene.crowd.records.requests[before:] if one.kind == "sign-in"]
+    return len(errors(made)) + max(0, SIGN_INS - len(made))
+
+
+def _live_again(scene: Scene, back: float) -> float:
+    """Seconds from ``back`` until the acks say that messages go out live again."""
+
+    def last_not_live() -> float:
+        times = [
+            at
+            for device in scene.crowd.devices
+            for at, live in list(device.acknowledged.values())
+            if at >= back and not live
+        ]
+        return max(times, default=back)
+
+    time.sleep(12)
+    return last_not_live() - back
+
+
+def _name(service: str) -> str:
+    return f"{NAME}_{service}"
+
+
+# --- MySQL ------------------------------------------------------------------------------------
+
+
+def restart_mysql(scene: Scene) -> list[Check]:
+    return _mysql(scene, "TERM")
+
+
+def kill_mysql(scene: Scene) -> list[Check]:
+    return _mysql(scene, "KILL")
+
+
+def _mysql(scene: Scene, signal: str) -> list[Check]:
+    task = scene.stack.task("mysql")
+    before = scene.stack.containers(APP)
+    scene.breaks_now()
+    task.signal(signal)
+    ready = scene.replaced(task)
+    ready_at = time.monotonic()
+    wait_until(lambda: time.monotonic() - _last_error(scene) > 6, 60)
+    up = scene.everybody_up()
+    recovery = max(0.0, _last_error(scene) - ready_at)
+    scene.row.recovery = recovery
+    scene.row.notes.append(f"the database was ready after {ready:.1f} s")
+    tracebacks = sum("traceback" in one.wrong or "without" in one.wrong for one in scene.requests)
+    return [
+        Check("errors that are not a 503 page", scene.wrong(statuses=(503,)), most=0),
+        Check("tracebacks, or no Retry-After", tracebacks, most=0),
+        Check("s until the last error after it was ready", recovery, most=10),
+        Check("app tasks restarted", float(scene.stack.containers(APP) != before), most=0),
+        Check("all sockets are up", float(up), least=1),
+    ]
+
+
+def _last_error(scene: Scene) -> float:
+    return max((one.ended for one in errors(scene.requests)), default=0.0)
+
+
+# --- Updates ----------------------------------------------------------------------------------
+
+
+def three_updates(scene: Scene) -> list[Check]:
+    scene.breaks_now()
+    most_moves = 0
+    for number in ("2", "3", "4"):
+        began = time.monotonic()
+        scene.stack.operate("update", scene.tags[number])
+        scene.stack.wait_until_whole(SERVED, UPDATE_SECONDS)
+        scene.settle(8)  # the old tasks drain
+        away = [one for one in scene.crowd.records.away if one.back >= began]
+        most_moves = max([most_moves, *moves(away).values()])
+        scene.row.notes.append(f"update {number}: {time.monotonic() - began:.0f} s")
+    return [
+        Check("errors", scene.wrong(), most=0),
+        Check("p99 against quiet times", scene.p99() / scene.baseline_p99, most=2),
+        Check("moves of a socket in one update", most_moves, most=2),
+        Check("sockets up", float(scene.everybody_up()), least=1),
+    ]
+
+
+def bad_image(scene: Scene) -> list[Check]:
+    before = scene.stack.image("web")
+    scene.breaks_now()
+    done = scene.stack.operate("update", scene.tags["bad"], check=False)
+    scene.stack.wait_until_whole(SERVED, UPDATE_SECONDS)
+    scene.recovered(time.monotonic() - scene.begun)
+    scene.settle()
+    scene.row.notes.append(f"deploy/stack said: {(done.stdout + done.stderr).strip()[-160:]}")
+    return [
+        Check("errors", scene.wrong(), most=0),
+        Check("the command fails", done.returncode, least=1),
+        Check("the image is the one before", float(scene.stack.image("web") == before), least=1),
+    ]
+
+
+# --- Nodes ------------------------------------------------------------------------------------
+
+
+def _worker_node(scene: Scene) -> str:
+    """A node with neither the database nor the operator's own engine."""
+    taken = {scene.stack.task("mysql").node.name, scene.cluster.manager.name}
+    return next(node.name for node in scene.cluster.nodes if node.name not in taken)
+
+
+def lose_node(scene: Scene) -> list[Check]:
+    node = scene.cluster.node(_worker_node(scene))
+    on_it = {task.id for name in APP for task in scene.stack.tasks(name) if task.node is node}
+    scene.breaks_now()
+    node.pull_the_plug()
+    elsewhere = float("nan")
+    if wait_until(lambda: _runs_without(scene, node.name), MOST_SECONDS, every=0.5):
+        elsewhere = time.monotonic() - scene.begun
+    scene.recovered(elsewhere)
+    scene.settle(8)
+    stopped = scene.errors_stopped()
+    lost_errors = scene.wrong()
+    node.start(scene.cluster.ledger)
+    scene.cluster.wait_until_ready()
+    scene.whole_again(*SERVED, "redis")
+    up = scene.everybody_up()
+    scene.row.recovery = elsewhere
+    scene.row.notes.append(f"{len(on_it)} app tasks and an edge were on {node.name}")
+    return [
+        Check("s until errors stop", stopped, most=10),
+        Check("s until its tasks run elsewhere", elsewhere, most=30),
+        Check("errors after it came back", scene.wrong() - lost_errors, most=0),
+        Check("all sockets are back", float(up), least=1),
+    ]
+
+
+def _runs_without(scene: Scene, name: str) -> bool:
+    """Whether the app and Redis run with all replicas on the other nodes."""
+    for service in (*APP, "redis"):
+        tasks = [task for task in scene.stack.tasks(service) if task.node.name != name]
+        if len(tasks) < scene.stack.replicas(service)[1]:
+            return False
+    return True
+
+
+def cut_off(scene: Scene) -> list[Check]:
+    node = scene.cluster.node(_worker_node(scene))
+    database = scene.stack.task("mysql").container
+    scene.breaks_now()
+    node.cut_off()
+    elsewhere = float("nan")
+    if wait_until(lambda: _runs_without(scene, node.name), MOST_SECONDS, every=0.5):
+        elsewhere = time.monotonic() - scene.begun
+    scene.settle(8)
+    stopped = scene.errors_stopped()
+    cut_errors = scene.wrong()
+    node.connect()
+    scene.cluster.wait_until_ready()
+    scene.whole_again(*SERVED, "redis")
+    up = scene.everybody_up()
+    scene.settle(8)
+    scene.row.recovery = elsewhere
+    return [
+        Check("s until errors stop", stopped, most=10),
+        Check("s until its tasks run elsewhere", elsewhere, most=30),
+        Check("errors after it came back", scene.wrong() - cut_errors, most=0),
+        Check(
+            "the database is the same",
+            float(scene.stack.task("mysql").container == database),
+            least=1,
+        ),
+        Check("all sockets are back", float(up), least=1),
+    ]

@@ -1,0 +1,1 @@
+"""Programs that run inside an application container; the test pipes them to its Python."""

@@ -1,0 +1,1 @@
+"""What brings the site to servers."""
