@@ -1,31 +1,35 @@
-"""Accounts and charts in the admin: administrators see accounts, reception sees charts.
+"""The admin's door, what all its lists share, and accounts and the trail for administrators.
 
-Nothing is typed in here. Accounts come from signing up; charts come from signing up, from people
-in care, and from the views of reception.
+Charts are listed by `appointments.admin`, which knows whose they are.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, cast
 
 from allauth.account.models import EmailAddress
-from django.contrib import admin, messages
+from django import forms
+from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from accounts import people
-from accounts.audit import record
-from accounts.models import LinkCode, Patient, Role, User
+from accounts import staffing
+from accounts.models import AuditEvent, Patient, User
 
 page_or_form = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -72,34 +76,59 @@ admin.site.unregister(Group)  # rights follow from roles, not from groups
 # An address typed in here would be confirmed by nobody, and its owner would never hear of it.
 admin.site.unregister(EmailAddress)
 
+COUNTED_TO = 10_000  # rows of a list: whoever wants one beyond them searches or filters
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than `COUNTED_TO`, so that no list reads a whole table to number pages."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED_TO].count())
+
 
 class ListedFilters:
-    """Only what ``list_filter`` names can be filtered by.
+    """A list with a plain title, filtered by what ``list_filter`` names and by nothing else.
 
     Django lets an address filter by every field of the model, also by one that no page shows:
     ``?password__startswith=`` and ``?reason__contains=`` would read them letter by letter.
     """
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        title = capfirst(self.opts.verbose_name_plural)  # type: ignore[attr-defined]
+        context = {"title": title} | (extra_context or {})
+        return super().changelist_view(request, context)  # type: ignore[misc]
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        listed: Any = getattr(self, "list_filter", ())
-        # An entry may also be a pair: the field and the filter's class.
-        shown = {entry if isinstance(entry, str) else entry[0] for entry in listed}
+        shown: set[str] = set()
+        for entry in self.get_list_filter(request):  # type: ignore[attr-defined]
+            if isinstance(entry, str):
+                shown.add(entry)
+            elif isinstance(entry, tuple | list):  # the field and the filter's class
+                shown.add(entry[0])
+            elif entry.parameter_name == lookup:
+                return True
         return lookup.partition("__")[0] in shown
 
 
-class ReadOnlyAdmin(ListedFilters, admin.ModelAdmin):
-    """Shows rows to the roles in ``seen_by`` and changes none."""
+class LargeList(ListedFilters):
+    """For tables that grow for years: nothing is counted to its end."""
 
-    seen_by: frozenset[Role] = frozenset({Role.ADMINISTRATOR})
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator: Any = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 50
+    actions: Any = None
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        user = request.user
-        return bool(user.is_active and user.is_staff and getattr(user, "role", "") in self.seen_by)
+class ShownOnly:
+    """Rows are looked at by who may view them (`accounts.roles`); nobody changes any here."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -109,83 +138,122 @@ class ReadOnlyAdmin(ListedFilters, admin.ModelAdmin):
         return False
 
 
+class ColleagueForm(forms.ModelForm):
+    """A new account of the office."""
+
+    role = forms.ChoiceField(
+        label=gettext_lazy("role"),
+        choices=[(role.value, role.label) for role in staffing.OFFICE_ROLES],
+    )
+
+    class Meta:
+        model = User
+        fields = ["email", "name", "role"]
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).lower()
+
+
+class AccountForm(forms.ModelForm):
+    """Role and access of an account; ``by`` is set by the admin for the request."""
+
+    by: User
+
+    class Meta:
+        model = User
+        fields = ["role", "is_active"]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if self.changed_data and "role" in data:
+            # The form has put the new values into the instance; the rule asks about the old ones.
+            stored = User.objects.get(pk=self.instance.pk)
+            try:
+                staffing.refuse_change(user=stored, role=data["role"], by=self.by)
+            except staffing.NotStaffed as refusal:
+                raise ValidationError(refusal.message, code=refusal.code) from refusal
+        return data
+
+
 @admin.register(User)
-class UserAdmin(ReadOnlyAdmin):
-    # Never the password: a hash on a page is a hash in a screenshot.
-    fields = ["email", "name", "phone", "role", "is_active", "is_staff", "date_joined"]
+class UserAdmin(LargeList, admin.ModelAdmin):
+    """Never the password: a hash on a page is a hash in a screenshot."""
+
     list_display = ["email", "name", "role", "is_active", "date_joined"]
-    list_filter = ["role", "is_active", "is_staff"]
+    list_filter = ["role", "is_active"]
     search_fields = ["email", "name"]
     ordering = ["email"]
+    readonly_fields = ["email", "name", "phone", "date_joined", "second_factor"]
 
+    def get_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:
+            return ["email", "name", "role"]
+        return ["email", "name", "phone", "role", "is_active", "date_joined", "second_factor"]
 
-@admin.register(Patient)
-class PatientAdmin(ReadOnlyAdmin):
-    seen_by = frozenset({Role.RECEPTION, Role.ADMINISTRATOR})
-    fields = ["name", "birth_date", "sex", "phone", "email", "account"]
-    list_display = ["name", "birth_date", "phone", "has_account"]
-    search_fields = ["name", "phone"]
-    ordering = ["name", "pk"]
-    list_per_page = 50
-    actions = ["give_code_to_patient", "give_code_to_carer"]
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        return list(self.readonly_fields) if obj else []
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
-        return Patient.objects.current()
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs["form"] = AccountForm if obj else ColleagueForm
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.by = request.user
+        return form
 
-    @admin.display(boolean=True, description=gettext_lazy("has an account"))
-    def has_account(self, patient: Patient) -> bool:
-        return patient.account_id is not None
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
-    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kw: Any) -> Any:
-        response = super().change_view(request, object_id, *args, **kw)
-        patient = self.get_object(request, object_id)
-        if patient is not None and response.status_code == 200:
-            record("chart.viewed", actor=request.user, patient=patient)
-        return response
-
-    @admin.action(
-        description=gettext_lazy("Give a one-time code for the patient's own account"),
-        permissions=["view"],
-    )
-    def give_code_to_patient(
-        self, request: HttpRequest, charts: QuerySet[Patient]
-    ) -> HttpResponse | None:
-        return self._give_code(request, charts, LinkCode.Purpose.SELF)
-
-    @admin.action(
-        description=gettext_lazy("Give a one-time code for a carer's account"),
-        permissions=["view"],
-    )
-    def give_code_to_carer(
-        self, request: HttpRequest, charts: QuerySet[Patient]
-    ) -> HttpResponse | None:
-        return self._give_code(request, charts, LinkCode.Purpose.CARER)
-
-    def _give_code(
-        self, request: HttpRequest, charts: QuerySet[Patient], purpose: LinkCode.Purpose
-    ) -> HttpResponse | None:
-        """Answers with the code itself: in a message it would lie in a cookie."""
-        chosen = list(charts[:2])
-        if len(chosen) != 1:
-            self.message_user(request, _("Choose exactly one patient."), messages.ERROR)
-            return None
-        now = timezone.now()
-        try:
-            code = people.issue_link_code(
-                patient=chosen[0], purpose=purpose, by=cast(User, request.user), now=now
-            )
-        except people.Refused as refusal:
-            self.message_user(request, str(refusal), messages.ERROR)
-            return None
-        return TemplateResponse(
-            request,
-            "admin/accounts/link_code.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": _("One-time code"),
-                "patient": chosen[0],
-                "purpose": purpose.label,
-                "code": f"{code[:5]} {code[5:]}",
-                "expires": now + people.CODE_LIVES,
-            },
+    @admin.display(description=gettext_lazy("second factor"))
+    def second_factor(self, user: User) -> str:
+        return format_html(
+            '<a href="{}">{}</a>',
+            reverse("second_factor_reset", args=[user.public_id]),
+            _("Reset it, after checking who asks"),
         )
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        by, now = cast(User, request.user), timezone.now()
+        if change:
+            if form.changed_data:
+                staffing.change_colleague(
+                    user=obj, role=obj.role, is_active=obj.is_active, by=by, now=now
+                )
+            return
+        made = staffing.add_colleague(email=obj.email, name=obj.name, role=obj.role, by=by, now=now)
+        obj.pk, obj.public_id = made.pk, made.public_id
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ShownOnly, LargeList, admin.ModelAdmin):
+    """Who did what, when and from where. Whose data it was is said by the chart's random id:
+    administrators know no patients. It is searched by an account's address or a chart's id."""
+
+    list_display = ["at", "actor", "action", "object_type", "chart", "detail", "address"]
+    list_select_related = ["patient"]
+    fields = (
+        "at", "actor", "action", "object_type", "object_id", "chart", "number", "detail",
+        "address", "request_id", "hash",
+    )  # fmt: skip
+    readonly_fields = fields
+    search_fields = ["actor"]  # shows the field; `get_search_results` says how it is searched
+    search_help_text = gettext_lazy("An account’s e-mail address, or the id of a chart")
+    ordering = ["-pk"]
+    sortable_by = ()
+
+    @admin.display(description=gettext_lazy("chart"))
+    def chart(self, event: AuditEvent) -> str:
+        return str(event.patient.public_id) if event.patient else ""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
+    ) -> tuple[QuerySet[AuditEvent], bool]:
+        term = search_term.strip().lower()
+        if not term:
+            return queryset, False
+        try:
+            chart = Patient.objects.filter(public_id=uuid.UUID(term)).values_list("pk", flat=True)
+        except ValueError:
+            who = User.objects.filter(email=term).values_list("pk", flat=True)
+            return queryset.filter(actor_id__in=list(who)), False
+        return queryset.filter(patient__in=list(chart)), False

@@ -14,10 +14,12 @@ urlpatterns = [
     path("", include("clinic.directory.urls")),
     path("", include("accounts.public_urls")),
     path("messages/", include("chat.urls")),
+    path("record/", include("records.urls")),
     path("accounts/", include("accounts.urls")),  # before allauth's: ours replace some of its pages
     path("accounts/", include("allauth.urls")),
     # The workplace's own pages stand before the admin's, whose last pattern takes any address.
     path("admin/", include("accounts.admin_urls")),
+    path("admin/", include("clinic.workplace.urls")),
     path("admin/", include("appointments.admin_urls")),
     path("admin/", include("records.admin_urls")),
     path("admin/", admin.site.urls),

@@ -206,6 +206,7 @@ class _Store:
                 ),
                 "name": plan.name,
                 "role": Role.DOCTOR,
+                "is_staff": plan.is_approved,
             }
             for number, plan in enumerate(plans)
         )

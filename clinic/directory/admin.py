@@ -1,4 +1,9 @@
-"""The directory in the admin: thin forms over the rules of `approval` and `hours`."""
+"""The directory in the admin: thin forms over the rules of `approval` and `hours`.
+
+Who may do what is said by `accounts.roles`; which rows that reaches is decided here, in
+`get_queryset`: a doctor has the own page, reception the own hospitals and the doctors there. Hours
+and closed days have pages of their own, which ask about the visits that a change would hit.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +13,49 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
-from django.forms.models import BaseInlineFormSet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.admin import ListedFilters
 from accounts.audit import record
-from accounts.models import Role, User
+from accounts.models import User
+from accounts.roles import Role
 from clinic.directory.approval import WHAT_MAX, approve, withdraw
-from clinic.directory.hours import (
-    bump_hospital,
-    check_no_overlap,
-    check_service,
-    check_span,
-    check_zone,
-)
+from clinic.directory.hours import bump_hospital, check_service
 from clinic.directory.models import (
     Doctor,
     DoctorLanguage,
     Hospital,
-    HospitalDay,
     HospitalStaff,
     OpeningHours,
     Schedule,
     Service,
     Specialty,
-    TimeOff,
     bump_schedules,
     hospital_search_text,
 )
 from clinic.directory.slugs import free_slug
+from clinic.directory.staff import hospitals_of
 from clinic.directory.text import fold
 
+DIRECTORY_KEEPERS = frozenset({Role.DIRECTORY, Role.ADMINISTRATOR})
 
-class HospitalDayInline(admin.TabularInline):
-    model = HospitalDay
-    extra = 0
+
+def role_of(request: HttpRequest) -> str:
+    return getattr(request.user, "role", "")
+
+
+def save_typed(obj: Any, form: forms.ModelForm, *further: str) -> None:
+    """Stores what the form shows and ``further`` fields. The rest of the row was read before the
+    form was typed: saved whole, it would take back an approval that was withdrawn meanwhile."""
+    typed = {field.name for field in obj._meta.concrete_fields} & set(form.cleaned_data)
+    obj.save(update_fields=[*typed, *further])
 
 
 class StaffInline(admin.TabularInline):
@@ -61,39 +70,55 @@ class StaffInline(admin.TabularInline):
             kwargs["queryset"] = User.objects.filter(role=Role.RECEPTION, is_active=True)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def _may(self, request: HttpRequest) -> bool:
-        user: Any = request.user
-        return bool(user.is_active and user.is_staff and user.role == Role.ADMINISTRATOR)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
 
 @admin.register(Hospital)
-class HospitalAdmin(admin.ModelAdmin):
+class HospitalAdmin(ListedFilters, admin.ModelAdmin):
     list_display = [
         "name", "city", "state", "time_zone", "time_zone_confirmed", "is_listed", "is_sample",
     ]  # fmt: skip
     list_filter = ["time_zone_confirmed", "is_listed", "emergency_care", "is_sample", "state"]
     search_fields = ["search_text", "cms_id"]
-    readonly_fields = ["slug", "cms_id", "rating", "is_sample"]
-    inlines = [HospitalDayInline, StaffInline]
+    readonly_fields = ["slug", "cms_id", "rating", "is_sample", "closed_days"]
+    inlines = [StaffInline]
     ordering = ["state", "city", "name"]
     actions = ["confirm_time_zone"]
+    list_per_page = 50
+    show_full_result_count = False
 
-    @admin.action(description=_("Confirm the time zone shown"), permissions=["change"])
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Hospital]:
+        if role_of(request) in DIRECTORY_KEEPERS:
+            return Hospital.objects.all()
+        return hospitals_of(request.user)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Reception keeps how its hospital is reached. What decides about visits is asked about on
+        pages of their own, and what decides about the zone is the directory's."""
+        fixed = list(self.readonly_fields)
+        if role_of(request) not in DIRECTORY_KEEPERS:
+            fixed += [
+                "name", "kind", "ownership", "city", "state", "county", "latitude", "longitude",
+                "time_zone", "time_zone_confirmed", "emergency_care", "keeps_public_holidays",
+                "is_listed",
+            ]  # fmt: skip
+        return fixed
+
+    def has_confirm_permission(self, request: HttpRequest) -> bool:
+        return role_of(request) in DIRECTORY_KEEPERS and self.has_change_permission(request)
+
+    @admin.display(description=_("closed days"))
+    def closed_days(self, hospital: Hospital) -> str:
+        if not hospital.slug:
+            return ""
+        return format_html(
+            '<a href="{}">{}</a>', reverse("hospital_days", args=[hospital.slug]), _("Change them")
+        )
+
+    @admin.action(description=_("Confirm the time zone shown"), permissions=["confirm"])
     def confirm_time_zone(self, request: HttpRequest, queryset: QuerySet[Hospital]) -> None:
-        known = queryset.exclude(time_zone="")
-        confirmed = known.update(time_zone_confirmed=True)
+        known = list(queryset.exclude(time_zone=""))
+        confirmed = Hospital.objects.filter(pk__in=[each.pk for each in known]).update(
+            time_zone_confirmed=True
+        )
         for hospital in known:
             record("hospital.zone_confirmed", actor=request.user, subject=hospital)
         self.message_user(
@@ -108,15 +133,23 @@ class HospitalAdmin(admin.ModelAdmin):
         self, request: HttpRequest, obj: Hospital, form: forms.ModelForm, change: bool
     ) -> None:
         obj.search_text = hospital_search_text(obj)
-        if not obj.slug:
+        if change:
+            save_typed(obj, form, "search_text")
+        else:
             obj.slug = free_slug(Hospital, f"{obj.name} {obj.city}")
-        super().save_model(request, obj, form, change)
+            obj.save()
         record("hospital.saved", actor=request.user, subject=obj)
 
     def save_related(
         self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)
+        for formset in formsets:
+            if formset.model is HospitalStaff:
+                for post in formset.new_objects:
+                    record("post.given", actor=request.user, subject=post.user)
+                for post in formset.deleted_objects:
+                    record("post.taken", actor=request.user, subject=post.user)
         bump_hospital(form.instance)
 
 
@@ -137,53 +170,36 @@ class ServiceForm(forms.ModelForm):
         return data
 
 
-class ServiceInline(admin.TabularInline):
+class ServiceInline(admin.StackedInline):
+    """What a doctor offers. Reception sees and keeps what is offered at its own hospitals; a doctor
+    adds services where they work already, since a new place is agreed on with its staff."""
+
     model = Service
     form = ServiceForm
     raw_id_fields = ["hospital"]
     extra = 0
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
+        services: QuerySet[Service] = super().get_queryset(request).select_related("hospital")
+        if role_of(request) == Role.RECEPTION:
+            services = services.filter(hospital__in=hospitals_of(request.user))
+        return services.order_by("position", "pk")
 
-class HoursForm(forms.ModelForm):
-    class Meta:
-        model = OpeningHours
-        fields = ["hospital", "weekday", "opens", "closes", "valid_from", "valid_until"]
-
-    def clean(self) -> dict[str, Any] | None:
-        data = super().clean()
-        if not self.errors:
-            for name in ("weekday", "opens", "closes"):
-                setattr(self.instance, name, self.cleaned_data[name])
-            check_span(self.instance)
-            check_zone(self.cleaned_data["hospital"])
-        return data
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "hospital" and role_of(request) not in DIRECTORY_KEEPERS:
+            kwargs["queryset"] = _places_of(request)
+            return db_field.formfield(**kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
-class HoursFormSet(BaseInlineFormSet):
-    def clean(self) -> None:
-        super().clean()
-        if any(self.errors):
-            return
-        check_no_overlap(
-            [
-                form.instance
-                for form in self.forms
-                if form.cleaned_data and not form.cleaned_data.get("DELETE")
-            ]
-        )
-
-
-class HoursInline(admin.TabularInline):
-    model = OpeningHours
-    form = HoursForm
-    formset = HoursFormSet
-    raw_id_fields = ["hospital"]
-    extra = 0
-
-
-class TimeOffInline(admin.TabularInline):
-    model = TimeOff
-    extra = 0
+def _places_of(request: HttpRequest) -> QuerySet[Hospital]:
+    """Hospitals where ``request.user`` may offer services of a doctor."""
+    if role_of(request) != Role.DOCTOR:
+        return hospitals_of(request.user).order_by("name", "pk")
+    own: Any = {"doctor__user": request.user}
+    services = Service.objects.filter(**own).values("hospital_id")
+    hours = OpeningHours.objects.filter(**own).values("hospital_id")
+    return Hospital.objects.filter(Q(pk__in=services) | Q(pk__in=hours)).order_by("name", "pk")
 
 
 class LanguageInline(admin.TabularInline):
@@ -198,6 +214,12 @@ class DoctorForm(forms.ModelForm):
             raise ValidationError(_("Enter a number of minutes that 5 divides."))
         return step
 
+    def clean_user(self) -> User | None:
+        user: User | None = self.cleaned_data["user"]
+        if user is not None and user.role != Role.DOCTOR:
+            raise ValidationError(_("This account is no doctor’s. Doctors sign up themselves."))
+        return user
+
     def clean_npi(self) -> str | None:
         # Empty means unknown, and two unknown numbers are not the same one.
         return self.cleaned_data["npi"] or None
@@ -207,27 +229,94 @@ class ApprovalForm(forms.Form):
     what = forms.CharField(label=_("What did you check?"), max_length=WHAT_MAX)
 
 
+class LacksFilter(admin.SimpleListFilter):
+    """Doctors who cannot be booked for want of something."""
+
+    title = _("lacks")
+    parameter_name = "lacks"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("services", _("Services")), ("hours", _("Opening hours"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "services":
+            services = Service.objects.filter(doctor=OuterRef("pk"), is_active=True)
+            return queryset.filter(~Exists(services))
+        if self.value() == "hours":
+            return queryset.filter(~Exists(OpeningHours.objects.filter(doctor=OuterRef("pk"))))
+        return queryset
+
+
 @admin.register(Doctor)
-class DoctorAdmin(admin.ModelAdmin):
+class DoctorAdmin(ListedFilters, admin.ModelAdmin):
     form = DoctorForm
     list_display = ["display_name", "npi", "verified_at", "withdrawn_at", "accepts_new"]
     list_filter = [
         ("verified_at", admin.EmptyFieldListFilter),
         ("withdrawn_at", admin.EmptyFieldListFilter),
+        LacksFilter,
         "accepts_new",
         "is_sample",
     ]
     search_fields = ["search_text", "npi"]
+    fields = [
+        "name", "credentials", "specialties", "npi", "about", "practicing_since", "accepts_new",
+        "grid_minutes", "lead_minutes", "horizon_days", "cancel_hours", "hours", "verified_at",
+        "verified_by", "verified_what", "withdrawn_at", "user", "slug", "is_sample",
+    ]  # fmt: skip
     readonly_fields = [
-        "slug", "verified_at", "verified_by", "verified_what", "withdrawn_at", "is_sample",
+        "slug", "verified_at", "verified_by", "verified_what", "withdrawn_at", "is_sample", "hours",
+    ]  # fmt: skip
+    # Who a doctor is and what was checked about it is the directory's to say.
+    of_the_directory = ["name", "credentials", "specialties", "npi", "user"]
+    of_the_doctor = [
+        "about", "practicing_since", "accepts_new", "grid_minutes", "lead_minutes", "horizon_days",
+        "cancel_hours",
     ]  # fmt: skip
     raw_id_fields = ["user"]
     filter_horizontal = ["specialties"]
-    inlines = [LanguageInline, ServiceInline, HoursInline, TimeOffInline]
+    inlines = [LanguageInline, ServiceInline]
     ordering = ["search_text"]
     actions = ["approve_doctors", "withdraw_doctors"]
+    list_per_page = 50
+    show_full_result_count = False
 
-    @admin.action(description=_("Approve"), permissions=["change"])
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Doctor]:
+        doctors = Doctor.objects.all()
+        role = role_of(request)
+        if role in DIRECTORY_KEEPERS:
+            return doctors
+        if role == Role.DOCTOR:
+            return doctors.filter(user=request.user.pk, withdrawn_at=None)
+        here = list(hospitals_of(request.user).values_list("pk", flat=True))
+        services = Service.objects.filter(hospital__in=here).values("doctor_id")
+        hours = OpeningHours.objects.filter(hospital__in=here).values("doctor_id")
+        return doctors.filter(Q(pk__in=services) | Q(pk__in=hours))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fixed = list(self.readonly_fields)
+        role = role_of(request)
+        if role not in DIRECTORY_KEEPERS:
+            fixed += self.of_the_directory
+        elif role != Role.ADMINISTRATOR:
+            fixed.append("user")  # whose account this is opens records: an administrator's to say
+        if role == Role.RECEPTION:
+            fixed += self.of_the_doctor
+        return fixed
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        user: Any = request.user
+        return bool(user.has_perm("directory.approve_doctor"))
+
+    @admin.display(description=_("opening hours"))
+    def hours(self, doctor: Doctor) -> str:
+        if not doctor.slug:
+            return ""
+        return format_html(
+            '<a href="{}">{}</a>', reverse("hours_doctor", args=[doctor.slug]), _("Change them")
+        )
+
+    @admin.action(description=_("Approve"), permissions=["approve"])
     def approve_doctors(
         self, request: HttpRequest, queryset: QuerySet[Doctor]
     ) -> HttpResponse | None:
@@ -263,7 +352,7 @@ class DoctorAdmin(admin.ModelAdmin):
             request, "directory/admin_approve.html", context, status=422 if form.errors else 200
         )
 
-    @admin.action(description=_("Withdraw from public pages"), permissions=["change"])
+    @admin.action(description=_("Withdraw from public pages"), permissions=["approve"])
     def withdraw_doctors(self, request: HttpRequest, queryset: QuerySet[Doctor]) -> None:
         for doctor in queryset:
             withdraw(doctor=doctor, by=request.user, now=timezone.now())
@@ -272,9 +361,11 @@ class DoctorAdmin(admin.ModelAdmin):
         self, request: HttpRequest, obj: Doctor, form: forms.ModelForm, change: bool
     ) -> None:
         obj.search_text = fold(obj.name)[:200]
-        if not obj.slug:
+        if change:
+            save_typed(obj, form, "search_text")
+        else:
             obj.slug = free_slug(Doctor, obj.name)
-        super().save_model(request, obj, form, change)
+            obj.save()
         Schedule.objects.get_or_create(doctor=obj)
         record("doctor.saved", actor=request.user, subject=obj)
 
@@ -286,7 +377,7 @@ class DoctorAdmin(admin.ModelAdmin):
 
 
 @admin.register(Specialty)
-class SpecialtyAdmin(admin.ModelAdmin):
+class SpecialtyAdmin(ListedFilters, admin.ModelAdmin):
     list_display = ["name"]
     search_fields = ["name", "everyday_words"]
     prepopulated_fields = {"slug": ["name"]}

@@ -1,7 +1,8 @@
 """Approving doctors: nobody is shown or booked before staff have looked at the sign-up.
 
 Guarantee: a doctor is public only through `approve`, which stores who looked at what and when, and
-the audit trail has a row for every approval and withdrawal.
+the audit trail has a row for every approval and withdrawal. An approved doctor's account may open
+the workplace, a withdrawn one's may not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.audit import record
+from accounts.models import User
+from accounts.roles import Role
 from clinic.directory.models import Doctor, bump_schedules
 
 WHAT_MAX = 120  # characters of Doctor.verified_what
@@ -37,6 +40,7 @@ def approve(*, doctor: Doctor, by: Any, what: str, now: datetime) -> Doctor:
         doctor.verified_at, doctor.verified_by, doctor.verified_what = now, by, what
         doctor.withdrawn_at = None
         doctor.save(update_fields=["verified_at", "verified_by", "verified_what", "withdrawn_at"])
+        _let_in(doctor, True)
         bump_schedules([doctor.pk])
         record("doctor.approved", actor=by, subject=doctor, detail=what, now=now)
     return doctor
@@ -49,6 +53,12 @@ def withdraw(*, doctor: Doctor, by: Any, why: str = "", now: datetime) -> Doctor
         if doctor.withdrawn_at is None:
             doctor.withdrawn_at = now
             doctor.save(update_fields=["withdrawn_at"])
+            _let_in(doctor, False)
             bump_schedules([doctor.pk])
             record("doctor.withdrawn", actor=by, subject=doctor, detail=why, now=now)
     return doctor
+
+
+def _let_in(doctor: Doctor, is_staff: bool) -> None:
+    if doctor.user_id is not None:
+        User.objects.filter(pk=doctor.user_id, role=Role.DOCTOR).update(is_staff=is_staff)

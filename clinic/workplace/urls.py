@@ -1,0 +1,16 @@
+"""Addresses of the workplace that belong to no app below it, behind the admin's guard."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from clinic.workplace import views
+
+urlpatterns = [
+    path(
+        "visits/<uuid:public_id>/status/",
+        admin.site.admin_view(views.visit_status),
+        name="visit_status",
+    ),
+]
