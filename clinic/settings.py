@@ -77,7 +77,7 @@ INSTALLED_APPS = [
     # middleware and get its headers.
     "whitenoise.runserver_nostatic",
     "daphne",  # before staticfiles: its runserver speaks ASGI
-    "django.contrib.admin",
+    "clinic.workplace.apps.WorkplaceAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
