@@ -29,10 +29,10 @@ def note_sign_in(request: HttpRequest, user: Any, **_: Any) -> None:
     )
 
 
-def forget_sign_in(request: HttpRequest, **_: Any) -> None:
+def forget_sign_in(request: HttpRequest, user: Any, **_: Any) -> None:
     from accounts import sessions
     from accounts.models import SignIn
 
     public_id = sessions.sign_in_id(request.session)
-    if public_id is not None:
-        SignIn.objects.filter(public_id=public_id).delete()
+    if public_id is not None and user is not None:
+        SignIn.objects.filter(public_id=public_id, user=user.pk).delete()
