@@ -130,6 +130,12 @@ def edited_since_last() -> list[int]:
     ]
 
 
+def last_before(moment: datetime) -> int:
+    """The last row of the last anchor made before ``moment``: later ones are newer than that."""
+    anchors = AuditAnchor.objects.filter(at__lt=moment).order_by("-last_id")
+    return anchors.values_list("last_id", flat=True).first() or 0
+
+
 def covered(since: datetime | None = None) -> int:
     """How many rows the anchors made since then cover."""
     anchors = AuditAnchor.objects.all()

@@ -80,7 +80,9 @@ class Patients:
         if public_id is not None:
             patients = patients.filter(public_id=public_id)
         if since is not None:
-            recent = AuditEvent.objects.filter(at__gte=since, patient__isnull=False)
+            recent = AuditEvent.objects.filter(
+                at__gte=since, patient__isnull=False, pk__gt=anchors.last_before(since)
+            )
             patients = patients.filter(pk__in=recent.values("patient"))
         self._patients = patients
         self.count = patients.count()
