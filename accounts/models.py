@@ -96,24 +96,40 @@ class PatientQuerySet(models.QuerySet["Patient"]):
         return self.filter(replaced_by=None)
 
     def in_care_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
-        """Charts ``user`` may act for: the own one, and those with a running `Carer` row."""
-        if not user.is_authenticated:
-            return self.none()
-        now = now or timezone.now()
-        running = Carer.objects.running(now).filter(user=user)
-        # Read at once: a subquery beside an OR makes MySQL and MariaDB read every chart there is.
-        cared_for = list(running.values_list("patient_id", flat=True))
-        return self.filter(Q(account=user) | Q(pk__in=cared_for))
+        """Charts ``user`` may book for: the own one, and those with a running `Carer` row."""
+        return self._of(user, now)
+
+    def messages_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
+        """Charts whose messages ``user`` reads and writes: own, and as a carer with that right."""
+        return self._of(user, now, Q(may_message=True))
 
     def record_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
-        """Charts whose record ``user`` may read: the own one, and as a carer with that right."""
+        """Charts whose record ``user`` may read: the own one, and as a carer with that right.
+
+        What a parent or guardian has for a child ends on the day the child is of age.
+        """
+        now = now or timezone.now()
+        grown_up = Q(agreed=Carer.Agreed.MINOR, patient__birth_date__lte=of_age_since(now.date()))
+        return self._of(user, now, Q(may_read_record=True) & ~grown_up)
+
+    def _of(self, user: Any, now: datetime | None, right: Q | None = None) -> PatientQuerySet:
         if not user.is_authenticated or not user.is_active:
             return self.none()
-        running = Carer.objects.running(now or timezone.now()).filter(
-            user=user, may_read_record=True
-        )
+        running = Carer.objects.running(now or timezone.now()).filter(right or Q(), user=user)
+        # Read at once: a subquery beside an OR makes MySQL and MariaDB read every chart there is.
         shared = list(running.values_list("patient_id", flat=True))
         return self.filter(Q(account=user) | Q(pk__in=shared))
+
+
+OF_AGE = 18  # years; in two states of the US one is of age at 19
+
+
+def of_age_since(today: date) -> date:
+    """The latest date of birth of people who are of age on ``today``."""
+    try:
+        return today.replace(year=today.year - OF_AGE)
+    except ValueError:  # February 29
+        return today.replace(year=today.year - OF_AGE, day=28)
 
 
 class Sex(models.TextChoices):

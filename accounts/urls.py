@@ -6,7 +6,7 @@ from allauth.account.internal.decorators import login_not_required
 from django.urls import path
 
 from accounts import second_factor_views as factor
-from accounts import sessions_views, views
+from accounts import sessions_views, views, views_carers
 
 urlpatterns = [
     path("login/", views.SignInView.as_view(), name="account_login"),
@@ -34,6 +34,13 @@ urlpatterns = [
     path("people/", views.people_list, name="people"),
     path("people/add/", views.person_add, name="person_add"),
     path("people/<uuid:public_id>/end/", views.person_end, name="person_end"),
+    path(
+        "people/<uuid:public_id>/guardian/",
+        views_carers.person_guardian,
+        name="person_guardian",
+    ),
+    path("people/carers/", views_carers.carers, name="carers"),
+    path("people/carers/<uuid:public_id>/", views_carers.carer_rights, name="carer_rights"),
     path("people/link/", views.link_chart, name="link_chart"),
     path("terms/accept/", views.terms_accept, name="terms_accept"),
     path("sessions/", sessions_views.session_list, name="usersessions_list"),

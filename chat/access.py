@@ -99,7 +99,9 @@ def members_of(conversations: Iterable[int], now: datetime) -> Members:
                 f"Dr. {row['doctor__name']}",
                 Part.DOCTOR,
             )
-    carers = Carer.objects.running(now).filter(patient__in=list(by_patient), user__is_active=True)
+    carers = Carer.objects.running(now).filter(
+        patient__in=list(by_patient), user__is_active=True, may_message=True
+    )
     for patient, user, public_id, name, email in carers.values_list("patient_id", *_USER):
         for conversation in by_patient[patient]:
             add(conversation, user, public_id, name or email, Part.CARER)

@@ -54,7 +54,7 @@ def conversations_at(keys: Sequence[int], user: User) -> list[Any]:
 
 def rows_of(conversations: Sequence[Any], user: User, now: datetime) -> list[Row]:
     """Rows of ``conversations``, as `conversations_at` loads them."""
-    charts = dict(Patient.objects.in_care_of(user, now).current().values_list("pk", "account_id"))
+    charts = dict(Patient.objects.messages_of(user, now).current().values_list("pk", "account_id"))
     lines = _last_lines(conversations)
     return [
         Row(

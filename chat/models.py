@@ -27,7 +27,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """Conversations ``user`` takes part in, by what they are (see `chat.access.members_of`)."""
         if not user.is_authenticated or not user.is_active:
             return self.none()
-        charts = Patient.objects.in_care_of(user, now).values("pk")
+        charts = Patient.objects.messages_of(user, now).values("pk")
         added = Participant.objects.colleagues().filter(user=user).values("conversation_id")
         mine = Q(patient__in=charts) | Q(pk__in=added)
         if user.role == Role.DOCTOR:

@@ -155,7 +155,7 @@ def _check(
     patient: Patient, doctor: Doctor | None, hospital: Hospital, by: User, now: datetime
 ) -> bool:
     """Whether ``by`` is on the patient's side; raises unless they may open this conversation."""
-    if Patient.objects.in_care_of(by, now).current().filter(pk=patient.pk).exists():
+    if Patient.objects.messages_of(by, now).current().filter(pk=patient.pk).exists():
         _check_for_patient(patient, doctor, hospital, now)
         return True
     if doctor is not None:

@@ -152,7 +152,9 @@ def places_of(users: Collection[int], now: datetime) -> dict[int, list[Place]]:
     for pk, user in Patient.objects.filter(account__in=roles).values_list("pk", "account"):
         by_patient[pk].add(user)
     for pk, user in (
-        Carer.objects.running(now).filter(user__in=roles).values_list("patient", "user")
+        Carer.objects.running(now)
+        .filter(user__in=roles, may_message=True)
+        .values_list("patient", "user")
     ):
         by_patient[pk].add(user)
     doctors = [pk for pk, role in roles.items() if role == Role.DOCTOR]

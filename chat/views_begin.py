@@ -106,7 +106,7 @@ def _visit(public_id: str, reference: str, user: User, now: datetime) -> Appoint
 
 def _patient(public_id: str, user: User, now: datetime) -> Patient:
     """For whom ``user`` writes: the only chart in their care, or the chosen one."""
-    mine = Patient.objects.in_care_of(user, now).current()
+    mine = Patient.objects.messages_of(user, now).current()
     if user.role == Role.DOCTOR:
         running = CareRelation.objects.running(now).filter(doctor__user=user)
         mine = mine | Patient.objects.filter(pk__in=running.values("patient"))
@@ -114,7 +114,7 @@ def _patient(public_id: str, user: User, now: datetime) -> Patient:
         visits = Appointment.objects.filter(hospital__staff__user=user)
         mine = mine | Patient.objects.filter(pk__in=visits.values("patient"))
     if not public_id:
-        charts = list(Patient.objects.in_care_of(user, now).current()[:2])
+        charts = list(Patient.objects.messages_of(user, now).current()[:2])
         if len(charts) == 1:
             return charts[0]
         raise NotYours
@@ -154,7 +154,7 @@ def _page(
 
 def _choices(user: User, now: datetime) -> list[Choice]:
     """The doctors in whose care the reader's people are, and the hospitals they have visits at."""
-    charts = {chart.pk: chart for chart in Patient.objects.in_care_of(user, now).current()}
+    charts = {chart.pk: chart for chart in Patient.objects.messages_of(user, now).current()}
 
     def line(patient: Patient) -> str:
         own = patient.account_id == user.pk

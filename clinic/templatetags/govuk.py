@@ -124,7 +124,10 @@ def navigation(context: Context) -> list[dict[str, Any]]:
         entries.append(("appointments", _("Visits"), visits))
         talks = {"conversation", "conversation_new", "conversation_transcript", "messages_waiting"}
         entries.append(("messages", _("Messages"), talks | {"chat_settings"}))
-        account = {"profile", "people", "person_add", "person_end", "link_chart"}
+        mine = {"record_who", "record_download", "record_summary", "record_deletion"}
+        if getattr(user, "role", "") == "patient":
+            entries.append(("record", _("Record"), mine | {"record_upload"}))
+        account = {"profile", "people", "carers", "person_add", "person_end", "link_chart"}
         entries.append(("profile", _("Account"), account))
         if getattr(user, "is_staff", False):
             entries.append(("admin:index", _("Staff"), set()))

@@ -1,0 +1,136 @@
+"""What carers may do for a patient, and who agreed to it.
+
+Guarantee: an adult's record is shared only after the adult agreed, signed in or at reception; a
+child's by the parent or guardian who looks after the chart, until the child is of age. The patient
+takes any right back at any time; sockets and pages know it within seconds. Every change is stored
+with its audit row, every refusal leaves one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.audit import record, record_refusal
+from accounts.models import Carer, Patient, Role, User, of_age_since
+from accounts.people import Refused
+
+
+class NotYourCarer(Refused):
+    reason = "not your carer"
+    sentence = _("This person does not act for you.")
+
+
+class PatientAgrees(Refused):
+    reason = "the patient agrees"
+    sentence = _(
+        "An adult decides who reads the record. Ask them to agree with their own account, or at "
+        "reception."
+    )
+
+
+def carers_of(patient: Patient, now: datetime) -> Any:
+    """Who acts for ``patient`` now, with their accounts."""
+    running = Carer.objects.running(now).filter(patient=patient, user__is_active=True)
+    return running.select_related("user").order_by("since", "pk")
+
+
+def is_child(patient: Patient, now: datetime) -> bool:
+    """Under age, and without an account of their own that could decide."""
+    born = patient.birth_date
+    return born is not None and born > of_age_since(now.date()) and patient.account_id is None
+
+
+def set_rights(
+    *, carer: Carer, may_message: bool, may_read_record: bool, by: User, now: datetime
+) -> None:
+    """The patient, signed in, says what a carer may do. Raises `NotYourCarer`."""
+
+    def change(row: Carer) -> None:
+        if row.patient.account_id != by.pk:
+            raise NotYourCarer
+        _store(row, may_message, may_read_record, Carer.Agreed.ACCOUNT, by, now)
+
+    _with(carer, "care.rights", by, now, change)
+
+
+def share_at_reception(*, carer: Carer, may_read_record: bool, by: User, now: datetime) -> None:
+    """Reception notes that the patient, in front of them, shares the record, or no longer does.
+
+    The caller has looked the chart up among those that ``by`` knows. Raises `PatientAgrees` for a
+    patient with an account, who decides there.
+    """
+
+    def change(row: Carer) -> None:
+        if not (by.is_active and by.is_staff and by.role == Role.RECEPTION):
+            raise NotYourCarer
+        if may_read_record and row.patient.account_id is not None:
+            raise PatientAgrees
+        _store(row, row.may_message, may_read_record, Carer.Agreed.RECEPTION, by, now)
+
+    _with(carer, "care.rights", by, now, change)
+
+
+def share_as_guardian(*, carer: Carer, by: User, now: datetime) -> None:
+    """A parent or guardian says so, and reads the child's record until the child is of age.
+
+    Raises `PatientAgrees` unless the chart is a child's without an account of its own.
+    """
+
+    def change(row: Carer) -> None:
+        if row.user_id != by.pk:
+            raise NotYourCarer
+        if not is_child(row.patient, now):
+            raise PatientAgrees
+        _store(row, row.may_message, True, Carer.Agreed.MINOR, by, now)
+
+    _with(carer, "care.rights", by, now, change)
+
+
+def end_carer(*, carer: Carer, by: User, now: datetime) -> None:
+    """Ends what a carer may do, by the patient's own account or by reception."""
+
+    def change(row: Carer) -> None:
+        is_reception = by.is_active and by.is_staff and by.role == Role.RECEPTION
+        if row.patient.account_id != by.pk and not is_reception:
+            raise NotYourCarer
+        row.until = now
+        row.save(update_fields=["until"])
+
+    _with(carer, "care.ended", by, now, change)
+
+
+def _store(
+    row: Carer, may_message: bool, may_read_record: bool, how: str, by: User, now: datetime
+) -> None:
+    row.may_message = may_message
+    if may_read_record != row.may_read_record:
+        row.may_read_record = may_read_record
+        row.agreed, row.agreed_at = (how, now) if may_read_record else ("", None)
+    row.save(update_fields=["may_message", "may_read_record", "agreed", "agreed_at"])
+
+
+def _with(
+    carer: Carer, action: str, by: User, now: datetime, change: Callable[[Carer], None]
+) -> None:
+    """Runs ``change`` on the row as it stands, with its audit row; a refusal leaves one too."""
+    try:
+        with transaction.atomic():
+            # No join in the locking read: MariaDB would lock the chart and the account as well.
+            found = Carer.objects.running(now).select_for_update().filter(pk=carer.pk).first()
+            row = found and Carer.objects.select_related("patient").get(pk=found.pk)
+            if row is None:
+                raise NotYourCarer
+            change(row)
+            rights = f"messages {row.may_message}, record {row.may_read_record}"
+            detail = rights if action == "care.rights" else ""
+            record(action, actor=by, patient=row.patient, subject=row, detail=detail, now=now)
+    except Refused as refusal:
+        record_refusal(
+            action, actor=by, patient=carer.patient, subject=carer, reason=refusal.reason, now=now
+        )
+        raise
