@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from records import (
     views_care,
     views_charts,
+    views_deletion,
     views_documents,
     views_facts,
     views_measurements,
@@ -74,5 +75,11 @@ urlpatterns = [
         f"{CHART}referrals/<uuid:referral_id>/withdraw/",
         views_care.referral_withdraw,
         "chart_referral_withdraw",
+    ),
+    path("deletions/", admin.site.admin_view(views_deletion.deletions), name="deletions"),
+    path(
+        "deletions/<uuid:public_id>/",
+        admin.site.admin_view(views_deletion.deletion_decide),
+        name="deletion_decide",
     ),
 ]

@@ -1,0 +1,142 @@
+"""A patient's wish that what the clinic keeps be deleted, and reception's decision.
+
+Medical records and their audit trail are kept for as long as the law says, whoever asks; what can
+go are files the patient sent in that no doctor took up, contact data, and the rights of carers.
+Granting a wish deletes exactly that, in the transaction of the decision, and the answer says what
+was deleted and what is kept. Deleted files are gone from storage within a day.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.audit import record, record_refusal
+from accounts.models import Carer, Patient, Role, User
+from appointments.care import known_to_reception
+from records.models import DeletionRequest, Document
+from records.refusals import MissingWords, NotYourPatient, RecordRefused
+from records.writing import words
+
+WORDS_AT_MOST = 1000
+Decision = DeletionRequest.Decision
+
+
+class AskedAlready(RecordRefused):
+    code = "asked_already"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(_("You have asked already. Reception will answer; you see it here."))
+
+
+class Decided(RecordRefused):
+    code = "decided"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(_("This request was decided or withdrawn already."))
+
+
+def open_at_desk(user: Any) -> QuerySet[DeletionRequest]:
+    """Requests of patients whom ``user`` knows at reception, oldest first."""
+    known = known_to_reception(user).values("pk")
+    return (
+        DeletionRequest.objects.filter(patient__in=known)
+        .select_related("patient", "decided_by")
+        .order_by("asked_at", "pk")
+    )
+
+
+def ask(*, patient: Patient, what: str, by: User, now: datetime) -> DeletionRequest:
+    """The patient, signed in, asks. Raises `NotYourPatient`, `AskedAlready`, `TooLong`."""
+
+    def work() -> DeletionRequest:
+        chart = Patient.objects.select_for_update().get(pk=patient.pk)
+        if chart.account_id != by.pk:
+            raise NotYourPatient
+        if chart.deletion_requests.filter(decision=Decision.OPEN).exists():
+            raise AskedAlready
+        return DeletionRequest.objects.create(
+            patient=chart,
+            asked_by=by,
+            asked_at=now,
+            words=words(what, WORDS_AT_MOST, field="words"),
+        )
+
+    return _audited("deletion.asked", patient, by, now, work)
+
+
+def withdraw(*, request: DeletionRequest, by: User, now: datetime) -> DeletionRequest:
+    """The patient takes an open request back. Raises `NotYourPatient`, `Decided`."""
+
+    def work() -> DeletionRequest:
+        row = _open_row(request)
+        if row.patient.account_id != by.pk:
+            raise NotYourPatient
+        row.decision, row.decided_by, row.decided_at = Decision.WITHDRAWN, by, now
+        row.save(update_fields=["decision", "decided_by", "decided_at"])
+        return row
+
+    return _audited("deletion.withdrawn", request.patient, by, now, work)
+
+
+def decide(
+    *, request: DeletionRequest, grant: bool, answer: str, by: User, now: datetime
+) -> DeletionRequest:
+    """Reception grants or refuses, with a sentence that the patient reads.
+
+    Raises `NotYourPatient` for a patient of another reception, `Decided`, `MissingWords`.
+    """
+
+    def work() -> DeletionRequest:
+        if by.role != Role.RECEPTION or not open_at_desk(by).filter(pk=request.pk).exists():
+            raise NotYourPatient
+        if not answer.strip():
+            raise MissingWords(_("Write what the patient should know."), field="answer")
+        said = words(answer, WORDS_AT_MOST, field="answer")
+        row = _open_row(request)
+        if grant:
+            _delete_what_may_go(row.patient, by, now)
+        row.decision = Decision.GRANTED if grant else Decision.REFUSED
+        row.decided_by, row.decided_at, row.answer = by, now, said
+        row.save(update_fields=["decision", "decided_by", "decided_at", "answer"])
+        return row
+
+    return _audited("deletion.decided", request.patient, by, now, work)
+
+
+def what_may_go(patient: Patient) -> QuerySet[Document]:
+    """Files that the patient sent in and that no encounter took up."""
+    return Document.objects.filter(patient=patient, by_patient=True, encounter=None)
+
+
+def _delete_what_may_go(patient: Patient, by: User, now: datetime) -> None:
+    # A document without ``kept_at`` is seen by nobody, and the hourly job removes row and bytes.
+    what_may_go(patient).update(kept_at=None)
+    Carer.objects.running(now).filter(patient=patient).update(until=now)
+    patient.phone = patient.email = ""
+    patient.save(update_fields=["phone", "email"])
+
+
+def _open_row(request: DeletionRequest) -> DeletionRequest:
+    # No join in the locking read: MariaDB would lock the chart in another order than `ask`.
+    locked = DeletionRequest.objects.select_for_update().filter(pk=request.pk).first()
+    if locked is None or locked.decision != Decision.OPEN:
+        raise Decided
+    return locked
+
+
+def _audited(action: str, patient: Patient, by: User, now: datetime, work: Any) -> Any:
+    try:
+        with transaction.atomic():
+            row = work()
+            record(action, actor=by, patient=patient, subject=row, detail=row.decision, now=now)
+            return row
+    except RecordRefused as refusal:
+        record_refusal(action, actor=by, patient=patient, reason=refusal.code, now=now)
+        raise
