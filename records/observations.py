@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.audit import record
 from accounts.models import Patient, User
-from records.models import LOINC, Encounter, Observation
+from records.models import LOINC, UCUM, Encounter, Observation
 from records.refusals import MissingWords, NotPossible
 from records.writing import doctor_of, encounter_or_none, in_chart, past, words
 
@@ -189,7 +189,11 @@ def _vital_sign(
     if kind.key != BLOOD_PRESSURE:
         part = kind.parts[0]
         chosen = unit or part.unit
-        return facts | {"value": _plausible(part, value, chosen, field="value"), "unit": chosen}
+        return facts | {
+            "value": _plausible(part, value, chosen, field="value"),
+            "unit": chosen,
+            "value_code_system": UCUM,
+        }
     upper, lower = kind.parts
     pair = (
         (upper, _plausible(upper, value, upper.unit, field="value")),
@@ -206,6 +210,7 @@ def _vital_sign(
             "name": part.name,
             "value": plain(amount),
             "unit": part.unit,
+            "unit_system": UCUM,
         }
         for part, amount in pair
     ]
