@@ -29,7 +29,8 @@ from accounts.models import Patient
 from accounts.roles import Role
 from appointments.care import known_to_reception, patients_of
 from appointments.models import Appointment
-from appointments.zones import date_words, time_words, zone_short
+from appointments.visit_words import clock_words
+from appointments.zones import local
 from clinic.directory.staff import hospitals_of
 
 DIGITS_OF_A_PHONE = 4  # fewer digits would find half of the town
@@ -148,9 +149,10 @@ def _link(page: str, public_id: UUID, words: str) -> str:
 
 
 def _when(visit: Appointment) -> str:
+    """``"Wed, Nov 25, 2026, 9:10 am EST"``."""
     zone = visit.hospital.time_zone
-    short = zone_short(visit.starts_at, zone)
-    return f"{date_words(visit.starts_at, zone)}, {time_words(visit.starts_at, zone)} {short}"
+    day = date_format(local(visit.starts_at, zone), pgettext("date in a list", "D, M j, Y"))
+    return f"{day}, {clock_words(visit.starts_at, zone)}"
 
 
 class UnnamedSearch(ChangeList):

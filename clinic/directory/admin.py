@@ -67,8 +67,17 @@ class StaffInline(admin.TabularInline):
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "user":
-            kwargs["queryset"] = User.objects.filter(role=Role.RECEPTION, is_active=True)
+            # As a plain choice: accounts are made and changed on pages of their own.
+            reception = User.objects.filter(role=Role.RECEPTION, is_active=True)
+            return db_field.formfield(queryset=reception.order_by("name", "email"), **kwargs)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "user":
+            for what in ("add", "change", "view", "delete"):
+                setattr(field.widget, f"can_{what}_related", False)
+        return field
 
 
 @admin.register(Hospital)
@@ -229,6 +238,28 @@ class ApprovalForm(forms.Form):
     what = forms.CharField(label=_("What did you check?"), max_length=WHAT_MAX)
 
 
+class ApprovalFilter(admin.SimpleListFilter):
+    title = _("approval")
+    parameter_name = "approval"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("waiting", _("Waiting")),
+            ("approved", _("Approved")),
+            ("withdrawn", _("Withdrawn")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        doctors: Any = queryset
+        if self.value() == "waiting":
+            return doctors.waiting_for_approval()
+        if self.value() == "approved":
+            return doctors.public()
+        if self.value() == "withdrawn":
+            return doctors.filter(withdrawn_at__isnull=False)
+        return queryset
+
+
 class LacksFilter(admin.SimpleListFilter):
     """Doctors who cannot be booked for want of something."""
 
@@ -251,13 +282,7 @@ class LacksFilter(admin.SimpleListFilter):
 class DoctorAdmin(ListedFilters, admin.ModelAdmin):
     form = DoctorForm
     list_display = ["display_name", "npi", "verified_at", "withdrawn_at", "accepts_new"]
-    list_filter = [
-        ("verified_at", admin.EmptyFieldListFilter),
-        ("withdrawn_at", admin.EmptyFieldListFilter),
-        LacksFilter,
-        "accepts_new",
-        "is_sample",
-    ]
+    list_filter = [ApprovalFilter, LacksFilter, "accepts_new", "is_sample"]
     search_fields = ["search_text", "npi"]
     fields = [
         "name", "credentials", "specialties", "npi", "about", "practicing_since", "accepts_new",
@@ -274,7 +299,6 @@ class DoctorAdmin(ListedFilters, admin.ModelAdmin):
         "cancel_hours",
     ]  # fmt: skip
     raw_id_fields = ["user"]
-    filter_horizontal = ["specialties"]
     inlines = [LanguageInline, ServiceInline]
     ordering = ["search_text"]
     actions = ["approve_doctors", "withdraw_doctors"]
@@ -303,6 +327,10 @@ class DoctorAdmin(ListedFilters, admin.ModelAdmin):
         if role == Role.RECEPTION:
             fixed += self.of_the_doctor
         return fixed
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        kwargs["widget"] = forms.CheckboxSelectMultiple
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_approve_permission(self, request: HttpRequest) -> bool:
         user: Any = request.user

@@ -35,6 +35,7 @@ class Gap:
     starts_at: datetime
     ends_at: datetime
     time: str
+    until: str
     words: str
 
 
@@ -223,12 +224,13 @@ def _runs(bits: int, length: int) -> list[Period]:
 
 def _gap(starts_at: datetime, ends_at: datetime, zone: str) -> Gap:
     minutes = int((ends_at - starts_at).total_seconds()) // 60
+    until = time_words(ends_at, zone)
     return Gap(
         starts_at=starts_at,
         ends_at=ends_at,
         time=time_words(starts_at, zone),
-        words=_("Free until %(time)s (%(length)s)")
-        % {"time": time_words(ends_at, zone), "length": duration(minutes)},
+        until=until,
+        words=_("Free until %(time)s (%(length)s)") % {"time": until, "length": duration(minutes)},
     )
 
 

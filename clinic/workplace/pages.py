@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.roles import Role
 from appointments.models import Appointment
-from appointments.zones import date_words, local, time_words, zone_words
+from appointments.zones import date_words, local, zone_words
 from clinic.directory.models import Doctor, Hospital
 from clinic.directory.staff import hospitals_of
 from clinic.workplace import day as of_day
@@ -59,7 +59,7 @@ def my_day(request: HttpRequest, user: User, now: datetime, frame: dict[str, Any
         "doctor": doctor,
         "items": of_day.with_gaps(rows, gaps, from_now=now if day == today else None),
         "visits": len(visits),
-        "next_free": time_words(max(gap.starts_at, now), zone) if gap else "",
+        "next_free": _free_words(gap, now) if gap else "",
         "waiting": waiting,
         "waiting_count": waiting_count,
         "drafts": drafts.select_related("patient", "encounter").order_by("saved_at")[:DRAFTS_SHOWN],
@@ -78,13 +78,14 @@ def hospital_day(
     if not hospitals:
         return render(request, "workplace/no_day.html", frame | {"title": _("Today")})
     asked = request.GET.get("hospital", "")
-    hospital = next((one for one in hospitals if one.slug == asked), hospitals[0])
+    hospital = next((one for one in hospitals if one.slug == asked), None)
+    hospital = hospital or _busiest(hospitals, request, now)
     zone = hospital.time_zone
     today = local(now, zone).date()
     day = _day_asked(request, today)
     visits = _visits(Appointment.objects.handled_by(user).filter(hospital=hospital), day, zone)
     gaps = of_day.FreeGaps(day, hospital=hospital)
-    doctors = _doctors_of(visits, gaps, hospital, now if day == today else None)
+    doctors = _doctors_of(visits, gaps, now if day == today else None)
     chosen = next((row for row in doctors if row["slug"] == request.GET.get("doctor")), None)
     shown = [visit for visit in visits if chosen is None or visit.doctor_id == chosen["key"]]
     items: list[Any] = [of_day.row_of(visit, now) for visit in shown]
@@ -107,6 +108,17 @@ def hospital_day(
     return render(request, "workplace/hospital_day.html", frame | context)
 
 
+def _busiest(hospitals: list[Hospital], request: HttpRequest, now: datetime) -> Hospital:
+    """The hospital with most visits on the day: whoever works at several looks at that first."""
+    zone = hospitals[0].time_zone
+    start, end = of_day.day_bounds(_day_asked(request, local(now, zone).date()), zone)
+    visits = Appointment.objects.active().filter(
+        hospital__in=hospitals, starts_at__gte=start, starts_at__lt=end
+    )
+    counts = Counter(visits.values_list("hospital_id", flat=True))
+    return max(hospitals, key=lambda one: counts[one.pk])
+
+
 def _visits(visits: Any, day: date, zone: str) -> list[Appointment]:
     start, end = of_day.day_bounds(day, zone)
     return list(
@@ -118,7 +130,7 @@ def _visits(visits: Any, day: date, zone: str) -> list[Appointment]:
 
 
 def _doctors_of(
-    visits: list[Appointment], gaps: of_day.FreeGaps, hospital: Hospital, now: datetime | None
+    visits: list[Appointment], gaps: of_day.FreeGaps, now: datetime | None
 ) -> list[dict[str, Any]]:
     """Who is at work on the day, with the number of visits and, today, the next free time."""
     doctors = gaps.doctors | {visit.doctor_id: visit.doctor for visit in visits}
@@ -127,17 +139,24 @@ def _doctors_of(
     for key, doctor in doctors.items():
         free = gaps.of(key)
         gap = of_day.next_gap(free, now) if now else next(iter(free), None)
-        starts_at = max(gap.starts_at, now) if gap and now else gap.starts_at if gap else None
         rows.append(
             {
                 "key": key,
                 "slug": doctor.slug,
                 "name": doctor.display_name,
                 "visits": counts[key],
-                "free": time_words(starts_at, hospital.time_zone) if starts_at else "",
+                "free": _free_words(gap, now),
             }
         )
     return sorted(rows, key=lambda row: (str(row["name"]), str(row["slug"])))
+
+
+def _free_words(gap: of_day.Gap | None, now: datetime | None) -> str:
+    if gap is None:
+        return _("no free time")
+    if now is not None and gap.starts_at <= now:
+        return _("free now until %(time)s") % {"time": gap.until}
+    return _("free from %(time)s") % {"time": gap.time}
 
 
 def _day_asked(request: HttpRequest, today: date) -> date:

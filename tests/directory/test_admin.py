@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from clinic.directory.admin import DoctorAdmin
+from clinic.directory.approval import withdraw
 from clinic.directory.models import Doctor, Hospital, OpeningHours, Schedule, Service, add_doctor
 from tests.cast import signed_in
 from tests.directory.helpers import make_doctor, make_hospital
@@ -56,7 +61,7 @@ def form(doctor: Doctor, **changes: Any) -> dict[str, Any]:
         "horizon_days": "90",
         "cancel_hours": "24",
     }
-    for prefix in ("languages", "services", "opening_hours", "time_off"):
+    for prefix in ("languages", "services"):
         data |= {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
     return data | changes
 
@@ -65,58 +70,69 @@ def one(prefix: str, **fields: Any) -> dict[str, Any]:
     return {f"{prefix}-TOTAL_FORMS": "1"} | {f"{prefix}-0-{k}": v for k, v in fields.items()}
 
 
-def hours(hospital: Hospital, **changes: Any) -> dict[str, Any]:
+def service(hospital: Hospital, **changes: Any) -> dict[str, Any]:
     fields = {
-        "hospital": hospital.pk,
-        "weekday": "0",
-        "opens": "09:00",
-        "closes": "12:00",
-        "valid_from": "2026-12-01",
-    }
-    return one("opening_hours", **(fields | changes))
+        "hospital": hospital.pk, "name": "Visit", "minutes": "30", "buffer_minutes": "0",
+        "visit": "in_person", "position": "0", "is_active": "on",
+    }  # fmt: skip
+    return one("services", **(fields | changes))
 
 
-def test_saving_hours_tells_the_caches_and_the_trail(client: Client) -> None:
+def test_saving_tells_the_caches_and_the_trail(client: Client) -> None:
     doctor, hospital = make_doctor(), make_hospital()
-    answer = client.post(f"{DOCTORS}{doctor.pk}/change/", form(doctor, **hours(hospital)))
+    answer = client.post(f"{DOCTORS}{doctor.pk}/change/", form(doctor, **service(hospital)))
     assert answer.status_code == 302
-    assert OpeningHours.objects.filter(doctor=doctor).count() == 1
+    assert Service.objects.filter(doctor=doctor).count() == 1
     assert Schedule.objects.get(doctor=doctor).version == 2
     assert AuditEvent.objects.filter(action="doctor.saved").count() == 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"opens": "09:02"}, "minutes 5 divides"),
-        ({"closes": "08:00"}, "end before they begin"),
-    ],
-)
-def test_impossible_hours_are_errors_of_the_form(
-    client: Client, changes: dict[str, Any], sentence: str
-) -> None:
+def test_odd_lengths_are_errors_of_the_form(client: Client) -> None:
     doctor = make_doctor()
-    answer = client.post(
-        f"{DOCTORS}{doctor.pk}/change/", form(doctor, **hours(make_hospital(), **changes))
-    )
-    assert sentence in answer.content.decode()
-    assert not OpeningHours.objects.exists()
+    odd = service(make_hospital(), minutes="33")
+    answer = client.post(f"{DOCTORS}{doctor.pk}/change/", form(doctor, **odd))
+    assert "that 5 divides" in answer.content.decode()
+    assert not Service.objects.exists()
     assert Schedule.objects.get(doctor=doctor).version == 1
 
 
-def test_hours_at_an_unconfirmed_zone_and_odd_lengths_are_errors_too(client: Client) -> None:
-    doctor = make_doctor()
-    address = f"{DOCTORS}{doctor.pk}/change/"
-    unsure = make_hospital(time_zone_confirmed=False)
-    answer = client.post(address, form(doctor, **hours(unsure)))
-    assert "is not confirmed" in answer.content.decode()
-    odd = one(
-        "services", hospital=unsure.pk, name="Visit", minutes="33", buffer_minutes="0",
-        visit="in_person", position="0", is_active="on",
+def test_hours_are_not_typed_into_the_doctors_form(client: Client) -> None:
+    """Their own page asks what becomes of the visits that a change would hit."""
+    doctor, hospital = make_doctor(), make_hospital()
+    typed = one(
+        "opening_hours", hospital=hospital.pk, weekday="0", opens="09:00", closes="12:00",
+        valid_from="2026-12-01",
     )  # fmt: skip
-    answer = client.post(address, form(doctor, **odd))
-    assert "that 5 divides" in answer.content.decode()
-    assert not OpeningHours.objects.exists() and not Service.objects.exists()
+    page = f"{DOCTORS}{doctor.pk}/change/"
+    assert client.post(page, form(doctor, **typed)).status_code == 302
+    assert not OpeningHours.objects.exists()
+    assert f'href="/admin/hours/{doctor.slug}/"' in client.get(page).content.decode()
+
+
+def test_a_form_that_was_open_takes_no_approval_back(client: Client, administrator: User) -> None:
+    doctor = make_doctor()
+    typed = form(doctor, about="Speaks slowly")
+    with patched_before_saving(doctor, administrator):
+        client.post(f"{DOCTORS}{doctor.pk}/change/", typed)
+    doctor.refresh_from_db()
+    assert doctor.about == "Speaks slowly"
+    assert doctor.withdrawn_at is not None
+
+
+@contextmanager
+def patched_before_saving(doctor: Doctor, by: User) -> Iterator[None]:
+    """Somebody withdraws the doctor between the reading and the storing of the form."""
+    storing = DoctorAdmin.save_model
+
+    def withdraw_first(self: DoctorAdmin, *args: Any, **kwargs: Any) -> None:
+        withdraw(doctor=doctor, by=by, now=timezone.now())
+        storing(self, *args, **kwargs)
+
+    DoctorAdmin.save_model = withdraw_first  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        DoctorAdmin.save_model = storing  # type: ignore[method-assign]
 
 
 def test_a_doctor_added_in_the_admin_has_a_lock_row_and_an_address(client: Client) -> None:
