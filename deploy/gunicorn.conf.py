@@ -1,6 +1,9 @@
-"""gunicorn in the app image. Numbers come from the environment; docs/operations.md says how many."""
+"""gunicorn in the app image. Numbers come from the environment (docs/operations.md)."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 from clinic import env
 from clinic.settings import LOGGING
@@ -39,4 +42,17 @@ logconfig_dict = {
     },
 }
 
-# --- Metrics: hooks of prometheus_client's multiprocess mode belong here --------------------
+# --- Metrics: each process keeps its numbers in files of this folder, which is in memory --------
+_shared = env.text("PROMETHEUS_MULTIPROC_DIR", "")
+if _shared:
+    Path(_shared).mkdir(parents=True, exist_ok=True)
+    for _file in Path(_shared).glob("*.db"):
+        _file.unlink()  # of the processes of an earlier start
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """A process that ended is no longer counted among those that live."""
+    if _shared:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.pid)

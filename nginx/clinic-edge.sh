@@ -45,9 +45,9 @@ with its chain as tls_certificate and its key as tls_key (deploy/stack secrets).
 done
 
 port="$(number HTTPS_PORT 443)"
-pages="${pages}"
-sign_in="${sign_in}"
-booking="${booking}"
+pages="$(number LIMIT_PAGES 100)"
+sign_in="$(number LIMIT_SIGN_IN 5)"
+booking="$(number LIMIT_BOOKING 20)"
 clinic_name="$(word CLINIC_NAME "Harbour Health")"
 emergency_number="$(word EMERGENCY_NUMBER 911)"
 if [ "$port" = 443 ]; then public_port=""; else public_port=":$port"; fi

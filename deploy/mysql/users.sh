@@ -29,6 +29,9 @@ statements() {
     fi
   done
   echo "GRANT ALL ON \`clinic\`.* TO 'clinic_migrate'@'%' WITH GRANT OPTION;"
+  # What replaying the binary log after a restore takes, and a second database for restore drills.
+  echo "GRANT REPLICATION_APPLIER, SESSION_VARIABLES_ADMIN ON *.* TO 'clinic_migrate'@'%';"
+  echo "GRANT ALL ON \`clinic\_drill\`.* TO 'clinic_migrate'@'%' WITH GRANT OPTION;"
   echo "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES, PROCESS, RELOAD, FLUSH_TABLES, REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO 'clinic_backup'@'%';"
 }
 

@@ -32,5 +32,5 @@ class Command(BaseCommand):
             append_only=settings.AUDIT_TABLES,
         )
         self.stdout.write(
-            f"Rights set on {count} tables; {', '.join(settings.AUDIT_TABLES)} can only be added to."
+            f"Rights set on {count} tables; only added to: {', '.join(settings.AUDIT_TABLES)}."
         )

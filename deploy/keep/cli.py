@@ -1,0 +1,246 @@
+"""What the backup image runs: ``backup COMMAND``.
+
+run       a dump every BACKUP_FULL_EVERY seconds, binary logs every BACKUP_EVERY, for ever
+full      a dump now, and the logs up to now
+list      what is kept, and up to which moment it reaches
+verify    checks every kept file; exits 1 when one is missing or damaged
+restore   --key FILE [--at 'YYYY-MM-DD HH:MM:SS'] into the empty database
+drill     --key FILE: restores into the database clinic_drill, which is left to be checked
+drill-end drops clinic_drill; with --passed the drill is written down
+alive     whether `run` goes on; for health checks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from deploy.keep import restore as back
+from deploy.keep import work
+from deploy.keep.errors import BackupError
+from deploy.keep.server import Login, Server
+from deploy.keep.store import FULL, Store
+
+HEARTBEAT = Path("/tmp/backup-heartbeat")  # noqa: S108  (memory of the container)
+STUCK_SECONDS = 7200
+METRICS_PORT = 9101
+DRILL = "clinic_drill"
+
+
+def log(event: str, **more: Any) -> None:
+    line = {"timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **more}
+    print(json.dumps(line), flush=True)
+
+
+def seconds(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise BackupError(f"{name} is {text!r}. Set it to a number above 0.")
+    return value
+
+
+class Settings:
+    def __init__(self) -> None:
+        self.store = Store(Path(os.environ.get("BACKUP_TARGET") or "/backups"))
+        self.database = os.environ.get("BACKUP_DATABASE") or "clinic"
+        self.recipients = Path(os.environ.get("BACKUP_RECIPIENTS_FILE") or "/run/backup_recipients")
+
+    def require_recipients(self) -> None:
+        if not self.recipients.is_file() or not self.recipients.read_text().strip():
+            raise BackupError(
+                f"{self.recipients} holds no public key, so backups could not be encrypted. Set "
+                "BACKUP_RECIPIENTS to the line of your key that begins with age1."
+            )
+
+
+def run(settings: Settings, asked: argparse.Namespace) -> int:
+    settings.require_recipients()
+    every, full_every = seconds("BACKUP_EVERY", 120), seconds("BACKUP_FULL_EVERY", 86_400)
+    keep_days = seconds("BACKUP_KEEP_DAYS", 30)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    serve_metrics(settings.store)
+    log("backup_started", every=every, full_every=full_every, keep_days=keep_days)
+    while not stopping.is_set():
+        HEARTBEAT.touch()
+        begun = time.monotonic()
+        work.round_of_work(
+            connect=lambda: Server(Login.read("BACKUP")),
+            store=settings.store,
+            database=settings.database,
+            recipients=settings.recipients,
+            full_every=full_every,
+            keep_days=keep_days,
+            log=log,
+        )
+        stopping.wait(max(1.0, every - (time.monotonic() - begun)))
+    log("backup_stopped")
+    return 0
+
+
+def serve_metrics(store: Store) -> None:
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/metrics":
+                self.send_error(404)
+                return
+            body = work.metrics(store.state()).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    port = int(os.environ.get("BACKUP_METRICS_PORT") or METRICS_PORT)
+    server = ThreadingHTTPServer(("", port), Metrics)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def full(settings: Settings, asked: argparse.Namespace) -> int:
+    settings.require_recipients()
+    server = Server(Login.read("BACKUP"))
+    piece = work.full(
+        server, settings.store, database=settings.database, recipients=settings.recipients
+    )
+    work.ship_logs(server, settings.store, recipients=settings.recipients)
+    settings.store.note(last_full=piece.until, last_log=time.time(), last_error="")
+    print(f"{piece.name}: {piece.bytes} bytes, as of {back.spoken(piece.until)}.")
+    return 0
+
+
+def show(settings: Settings, asked: argparse.Namespace) -> int:
+    pieces = settings.store.pieces()
+    for piece in pieces:
+        if piece.kind == FULL:
+            print(f"{back.spoken(piece.until)}  {piece.bytes:>14}  {piece.name}")
+    logs = len(pieces) - sum(piece.kind == FULL for piece in pieces)
+    print(f"{logs} binary logs.")
+    if pieces:
+        print(f"A restore reaches to {back.spoken(back.plan(settings.store, at=None).until)}.")
+    return 0
+
+
+def verify(settings: Settings, asked: argparse.Namespace) -> int:
+    faults = work.verify(settings.store)
+    settings.store.note(last_verified=time.time(), faults=faults)
+    for fault in faults:
+        print(fault)
+    if not faults:
+        print(f"All {len(settings.store.pieces())} files are complete.")
+    return 1 if faults else 0
+
+
+def prepared(settings: Settings, asked: argparse.Namespace) -> back.Plan:
+    if not asked.key.is_file():
+        raise BackupError(f"{asked.key} is not there. Name the file with the private key.")
+    at = back.moment(asked.at) if asked.at else None
+    chosen = back.plan(settings.store, at=at)
+    print(f"{chosen.dump.name} and {len(chosen.logs)} logs: up to {back.spoken(chosen.until)}.")
+    back.check(settings.store, chosen, key=asked.key)
+    print("All files are complete and open with this key.", flush=True)
+    return chosen
+
+
+def restore(settings: Settings, asked: argparse.Namespace) -> int:
+    chosen = prepared(settings, asked)
+    server = Server(Login.read("RESTORE"))
+    back.require_empty(server, settings.database)
+    if asked.check_only:
+        print("The database is empty: the restore can begin.")
+        return 0
+    begun = time.monotonic()
+    back.restore(
+        server,
+        settings.store,
+        chosen,
+        key=asked.key,
+        database=settings.database,
+        into=settings.database,
+        say=lambda text: print(text, flush=True),
+    )
+    print(f"Restored in {time.monotonic() - begun:.0f} s, up to {back.spoken(chosen.until)}.")
+    return 0
+
+
+def drill(settings: Settings, asked: argparse.Namespace) -> int:
+    chosen = prepared(settings, asked)
+    server = Server(Login.read("RESTORE"))
+    server.ask(f"DROP DATABASE IF EXISTS {DRILL}; CREATE DATABASE {DRILL} CHARACTER SET utf8mb4")
+    begun = time.monotonic()
+    back.restore(
+        server,
+        settings.store,
+        chosen,
+        key=asked.key,
+        database=settings.database,
+        into=DRILL,
+        say=lambda text: print(text, flush=True),
+    )
+    tables = server.ask(
+        f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{DRILL}'"  # noqa: S608
+    )[0][0]
+    print(
+        f"Restored {tables} tables into {DRILL} in {time.monotonic() - begun:.0f} s, up to "
+        f"{back.spoken(chosen.until)}."
+    )
+    return 0
+
+
+def drill_end(settings: Settings, asked: argparse.Namespace) -> int:
+    Server(Login.read("RESTORE")).ask(f"DROP DATABASE IF EXISTS {DRILL}")
+    if asked.passed:
+        settings.store.note(last_drill=time.time())
+    return 0
+
+
+def alive(settings: Settings, asked: argparse.Namespace) -> int:
+    try:
+        return 0 if time.time() - HEARTBEAT.stat().st_mtime < STUCK_SECONDS else 1
+    except OSError:
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="backup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for name, function in (
+        *(("run", run), ("full", full), ("list", show), ("verify", verify), ("alive", alive)),
+        *(("restore", restore), ("drill", drill), ("drill-end", drill_end)),
+    ):
+        command = commands.add_parser(name)
+        command.set_defaults(run=function)
+        if name in {"restore", "drill"}:
+            command.add_argument("--key", type=Path, required=True)
+            command.add_argument("--at", help="a moment in UTC")
+            command.add_argument("--check-only", action="store_true", help="change nothing")
+        if name == "drill-end":
+            command.add_argument("--passed", action="store_true")
+    return top
+
+
+def main() -> int:
+    asked = parser().parse_args()
+    try:
+        code: int = asked.run(Settings(), asked)
+    except BackupError as error:
+        print(f"Backup: {error}", file=sys.stderr)
+        return 1
+    return code

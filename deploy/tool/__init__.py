@@ -1,0 +1,1 @@
+"""What `deploy/stack` does, with nothing but Python and the docker command."""
