@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from tests.accounts.helpers import signup_facts
 from tests.appointments.desk import iso
 from tests.cast import ALICE, PASSWORD
-from tests.security.world import LATER, ROLES, World
+from tests.security.world import LATER, ROLES, World, photo
 
 Text = str | Callable[[World], str]
 Form = dict[str, Any] | Callable[[World], dict[str, Any]]
@@ -35,6 +35,11 @@ class Row:
     changes: str = ""  # roles whose form is accepted and changes rows
     audited: str = ""  # roles whose reading is written into the patient's trail
     unknown: Text = ""  # the same address with an id that nobody has
+    case: str = ""  # tells rows of one route apart
+
+    @property
+    def name(self) -> str:
+        return f"{self.route or 'home'}{self.case and f' ({self.case})'}"
 
     def statuses(self, method: str) -> dict[str, int]:
         found = (self.post if method == "post" else self.get).split()
@@ -155,6 +160,9 @@ TALK = "302 200 200 404 200 404 404 404"
 IN_TALK = "302 302 302 404 302 404 404 404"
 NO_PAGE = "405"
 TRIED = "charlie other reception administrator"
+# With reception: of the clinic's side only reception does, so no doctor.
+DESK_TALK = "302 200 200 404 404 404 200 404"
+TRIED_AT_DESK = "charlie doctor other administrator"
 
 
 def talk(part: str, *, get: str = TALK, post: str = "405", **more: Any) -> Row:
@@ -166,6 +174,20 @@ def talk(part: str, *, get: str = TALK, post: str = "405", **more: Any) -> Row:
         post,
         address=lambda w: f"/messages/{w.talk.public_id}/{part}",
         unknown=f"/messages/{NOBODY}/{part}",
+        **more,
+    )
+
+
+def desk_talk(part: str, which: str, *, get: str = DESK_TALK, post: str = "405", **more: Any) -> Row:
+    """``which``: the name of the conversation in `World`."""
+    if get != NO_PAGE:
+        more.setdefault("audited", TRIED_AT_DESK)
+    return Row(
+        f"messages/<uuid:public_id>/{part}",
+        get,
+        post,
+        address=lambda w: f"/messages/{getattr(w, which).public_id}/{part}",
+        case=which,
         **more,
     )
 
@@ -201,7 +223,8 @@ MESSAGES = [
         audited=f"bob doctor {TRIED}",
     ),
     talk("", post=IN_TALK, form=words(), changes="alice bob doctor"),
-    talk("attachments/", post="302 422 422 404 422 404 404 404"),
+    talk("attachments/", post="302 201 201 404 201 404 404 404",
+         form=lambda w: {"file": photo()}, changes="alice bob doctor"),
     talk("events"),
     talk("transcript/", audited=f"doctor {TRIED}"),
     # Only who wrote a message changes it.
@@ -213,8 +236,21 @@ MESSAGES = [
          changes="alice bob doctor"),
     talk("close/", get=NO_PAGE, post="302 403 403 404 302 404 404 404", changes="doctor"),
     talk("reopen/", get=NO_PAGE, post=IN_TALK),
-    talk("colleagues/", get=NO_PAGE, post="302 422 422 404 422 404 404 404",
-         form={"action": "add"}),
+    talk("colleagues/", get=NO_PAGE, post="302 403 403 404 302 404 404 404",
+         form=lambda w: {"action": "add", "doctor": w.other_desk.doctor.slug}, changes="doctor"),
+    desk_talk("", "desk_talk", post="302 302 302 404 404 404 302 404", form=words(),
+              changes="alice bob reception"),
+    desk_talk("events", "desk_talk"),
+    desk_talk("transcript/", "desk_talk", audited=f"reception {TRIED_AT_DESK}"),
+    desk_talk("close/", "desk_talk", get=NO_PAGE, post="302 403 403 404 404 404 302 404",
+              changes="reception"),
+    # A closed conversation is read, and written in again once somebody starts it anew. Reception
+    # starts none with whom the hospital never saw, as Alice at the other one.
+    desk_talk("", "ended_talk", post="302 409 409 404 404 404 409 404", form=words()),
+    desk_talk("attachments/", "ended_talk", post="302 409 409 404 404 404 409 404",
+              form=lambda w: {"file": photo()}),
+    desk_talk("reopen/", "ended_talk", get=NO_PAGE, post="302 302 302 404 404 404 403 404",
+              changes="alice bob"),
 ]  # fmt: skip
 
 ACCOUNTS = [
@@ -385,4 +421,6 @@ def _a_task() -> Any:
     return DBTaskResult.objects.order_by("enqueued_at").values_list("pk", flat=True)[0]
 
 
-ROWS = {row.route: row for row in [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *ADMIN, *ADMIN_MODELS]}
+ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *ADMIN, *ADMIN_MODELS]
+ROWS = {row.name: row for row in ALL}
+ROUTES = {row.route for row in ALL}

@@ -9,10 +9,12 @@ from allauth.account.models import EmailAddress
 
 from accounts.models import Carer, Patient, User
 from appointments.models import Appointment
+from chat.models import Attachment, ChatSettings, Conversation, Event
 from clinic.directory.models import Service
 from tests.accounts.helpers import NEW_ADDRESS, signup_facts
-from tests.security.routes import PERSON, PROFILE
-from tests.security.world import LATER, World
+from tests.appointments.desk import NOW
+from tests.security.routes import PERSON, PROFILE, words
+from tests.security.world import LATER, World, photo
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +123,52 @@ def test_s08_moving_and_cancelling(world: World) -> None:
     visit = Appointment.objects.get(pk=world.visit.pk)
     assert facts(visit) == (*known[:-1], "cancelled")
     assert visit.public_id == world.visit.public_id
+    assert everybody(world) == before
+
+
+def test_s08_writing_a_message(world: World) -> None:
+    before, talk = everybody(world), world.talk
+    path, client = f"/messages/{talk.public_id}/", world.client("alice")
+    sneaked = further(world) | {
+        "sender": str(world.users["charlie"].pk),
+        "conversation": str(world.desk_talk.public_id),
+        "seq": "99",
+        "kind": "notice",
+        "type": "delete",
+        "at": "2000-01-01T00:00:00Z",
+        "handed_to": str(world.other_desk.doctor.pk),
+    }
+    assert client.post(path, sneaked | words()).status_code == 302
+    after = Conversation.objects.get(pk=talk.pk)
+    event = Event.objects.get(conversation=talk, seq=after.last_seq)
+    assert (event.sender, event.kind, event.body) == (world.users["alice"], "message", "Hello")
+    assert event.at == NOW
+    edit = words(target="1", client_id="01890000-0000-7000-8000-0000000000ab")
+    assert client.post(f"{path}edit/", sneaked | edit).status_code == 302
+    event = Event.objects.get(conversation=talk, seq=after.last_seq + 1)
+    assert (event.sender, event.kind, event.target) == (world.users["alice"], "edited", 1)
+    after.refresh_from_db()
+    assert (after.doctor, after.hospital, after.patient, after.public_id, after.handed_to) == (
+        talk.doctor, talk.hospital, talk.patient, talk.public_id, None,
+    )  # fmt: skip
+    desk_talk = Conversation.objects.get(pk=world.desk_talk.pk)
+    assert desk_talk.last_seq == world.desk_talk.events.count()
+    assert everybody(world) == before
+
+
+def test_s08_a_file_and_a_doctors_choices(world: World) -> None:
+    before, talk = everybody(world), world.talk
+    form = further(world) | {"uploaded_by": str(world.users["charlie"].pk), "sent_seq": "1",
+                             "stored_as": "../x", "content_type": "text/html"}  # fmt: skip
+    path = f"/messages/{talk.public_id}/attachments/"
+    assert world.client("bob").post(path, form | {"file": photo()}).status_code == 201
+    file = Attachment.objects.order_by("pk").last()
+    assert file is not None
+    assert (file.uploaded_by, file.sent_seq, file.conversation) == (world.users["bob"], None, talk)
+    assert file.content_type == "image/jpeg" and ".." not in file.stored_as
+    answer = world.client("doctor").post("/messages/settings/", further(world) | {"cover": ""})
+    assert answer.status_code == 302
+    assert [chosen.user for chosen in ChatSettings.objects.all()] == [world.users["doctor"]]
     assert everybody(world) == before
 
 

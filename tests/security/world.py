@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,8 +21,8 @@ from chat.attachments import store
 from chat.frames import Send
 from chat.log import Act, Entry, append
 from chat.models import Attachment, Conversation
-from chat.opening import open_conversation
-from clinic.directory.models import HospitalStaff
+from chat.opening import close, open_conversation
+from clinic.directory.models import HospitalStaff, Service
 from tests.appointments.desk import AT, NOW, Desk, book, open_desk
 from tests.cast import make_account, signed_in
 from tests.files import jpeg
@@ -33,7 +34,8 @@ LATER = AT + timedelta(days=9, hours=1)
 @dataclass
 class World:
     """Alice's visit at a doctor's desk; Bob cares for Alice, nobody else here has a part in it
-    but the doctor. Both doctors may open the admin."""
+    but the doctor. Both doctors may open the admin, and both work at the visit's hospital: a
+    conversation is its own doctor's, not the hospital's."""
 
     desk: Desk
     other_desk: Desk
@@ -43,6 +45,9 @@ class World:
     # Alice's conversation with the doctor: she wrote the first message, with a picture the second.
     talk: Conversation
     picture: Attachment
+    # Hers with the reception of the visit's hospital, and a closed one with the other hospital's.
+    desk_talk: Conversation
+    ended_talk: Conversation
 
     def client(self, role: str, **options: Any) -> Client:
         user = self.users.get(role)
@@ -66,16 +71,38 @@ def make_world(
         which.doctor.save()
     visit = book(signed_in(alice), desk)
     feed = feeds.make_address(user=alice, now=NOW)
-    HospitalStaff.objects.create(hospital=desk.hospital, user=reception)
+    Service.objects.create(
+        doctor=other_desk.doctor,
+        hospital=desk.hospital,
+        name="Second opinion",
+        minutes=30,
+        position=1,
+    )
+    for which in (desk, other_desk):
+        HospitalStaff.objects.create(hospital=which.hospital, user=reception)
     talk = open_conversation(
         patient=alice.chart, doctor=desk.doctor, hospital=desk.hospital, by=alice, now=NOW
     )
-    upload = SimpleUploadedFile("rash.jpg", jpeg((64, 48)), content_type="image/jpeg")
-    picture = store(conversation=talk, by=alice, upload=upload, now=NOW)
-    for words, file in [("How do I take it?", None), ("", picture.public_id)]:
-        send = Send(talk.public_id, str(uuid7()), words, attachment=file)
-        assert isinstance(append([Act(alice.pk, send)], now=NOW)[0], Entry)
-    return World(desk, other_desk, visit, feed, users, talk, picture)
+    picture = store(conversation=talk, by=alice, upload=photo(), now=NOW)
+    say(talk, alice, "How do I take it?")
+    say(talk, alice, "", attachment=picture.public_id)
+    talks = [
+        open_conversation(patient=alice.chart, hospital=which.hospital, by=alice, now=NOW)
+        for which in (desk, other_desk)
+    ]
+    for reception_talk in talks:
+        say(reception_talk, alice, "Where do I park?")
+    close(conversation=talks[1], by=reception, now=NOW)
+    return World(desk, other_desk, visit, feed, users, talk, picture, *talks)
+
+
+def photo(name: str = "rash.jpg") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, jpeg((64, 48)), content_type="image/jpeg")
+
+
+def say(talk: Conversation, by: User, words: str, attachment: UUID | None = None) -> None:
+    send = Send(talk.public_id, str(uuid7()), words, attachment=attachment)
+    assert isinstance(append([Act(by.pk, send)], now=NOW)[0], Entry)
 
 
 def ended(answer: Any) -> Any:
