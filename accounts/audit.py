@@ -24,6 +24,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Patient
+from clinic.metrics import REFUSALS
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def record_refusal(
     now: datetime | None = None,
 ) -> AuditEvent:
     """Adds a row for something that was refused; call it after the rollback."""
+    REFUSALS.labels(action, reason).inc()
     return record(
         f"{action}.refused", actor=actor, patient=patient, subject=subject, detail=reason, now=now
     )

@@ -13,7 +13,16 @@ import structlog
 from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection
-from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseNotFound,
+    JsonResponse,
+)
+
+from clinic import metrics as measured
 
 log = structlog.get_logger("clinic.health")
 
@@ -61,4 +70,18 @@ def cache_answers() -> bool:
     return answers() if answers is not None else True
 
 
-PROBES = {"/livez": livez, "/readyz": readyz}
+def metrics(request: HttpRequest) -> HttpResponseBase:
+    """The numbers of this server for Prometheus, which asks it directly.
+
+    What came through a proxy finds nothing here, whatever the proxy was told.
+    """
+    if "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+        return HttpResponseNotFound()
+    if request.method not in {"GET", "HEAD"}:
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    response = HttpResponse(measured.exposition(), content_type=measured.CONTENT_TYPE)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+PROBES = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}

@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "csp",
     "django_htmx",
+    "django_prometheus",
     "django_structlog",
     "django_tasks",
     "django_tasks_db",
@@ -104,6 +105,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     # Outermost, so that answers of every other one have the headers too.
     "clinic.middleware.SecurityHeaders",
     "csp.middleware.CSPMiddleware",
@@ -124,8 +126,10 @@ MIDDLEWARE = [
     "accounts.middleware.SignInLimits",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.PersonalPages",
-    "clinic.middleware.DatabaseOutage",  # innermost: sees the views' exceptions first
+    "clinic.middleware.DatabaseOutage",  # innermost but one: sees the views' exceptions first
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+PROMETHEUS_EXPORT_MIGRATIONS = False  # it would ask the database at each start
 
 ROOT_URLCONF = "clinic.urls"
 CSRF_FAILURE_VIEW = "clinic.views.csrf_failure"
@@ -162,7 +166,9 @@ _urls = {"DATABASE_URL": DATABASE_URL or f"sqlite:///{VAR_DIR / 'clinic.sqlite3'
 if MIGRATE_DATABASE_URL:
     _urls["MIGRATE_DATABASE_URL"] = MIGRATE_DATABASE_URL
 _read = {name: env.database(name, url) for name, url in _urls.items()}
-_migrating = sys.argv[1:2] == ["migrate"] and "MIGRATE_DATABASE_URL" in _read
+_migrating = "MIGRATE_DATABASE_URL" in _read and bool(
+    {"migrate", "database_grants", "prepare_database"} & set(sys.argv[1:2])
+)
 _database = _read["MIGRATE_DATABASE_URL" if _migrating else "DATABASE_URL"]
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 if "sqlite" in _database["ENGINE"]:
@@ -187,6 +193,10 @@ else:
     _database["CONN_MAX_AGE"] = env.number("CONN_MAX_AGE", 60)
     _database["CONN_HEALTH_CHECKS"] = True
     _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
+if _migrating:  # whose rights `database_grants` sets
+    DATABASES["app"] = {**_database, **_read["DATABASE_URL"], "TEST": {"MIRROR": "default"}}
+# Tables to which the site's own database user may only add rows.
+AUDIT_TABLES = env.words("AUDIT_TABLES", "accounts_auditevent,accounts_auditanchor")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URLS = env.redis("REDIS_URL")
@@ -253,6 +263,8 @@ REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
     ("prune_sent_mails", "clinic.jobs.upkeep.prune_sent_mails", 3600),
     ("prune_counts", "clinic.jobs.upkeep.prune_counts", 3600),
+    ("check_bookings", "clinic.nightly.check_bookings", 86_400),
+    ("check_audit", "clinic.nightly.check_audit", 86_400),
     ("clear_sessions", "clinic.jobs.upkeep.clear_sessions", 86_400),
     ("forget_old_sign_ins", "accounts.sessions.forget_old", 86_400),
     ("encrypt_second_factors_anew", "accounts.second_factor.encrypt_anew", 86_400),
@@ -450,6 +462,7 @@ USE_I18N = True
 USE_TZ = True
 
 # --- Logs -----------------------------------------------------------------------------------
+METRICS_PORT = env.number("METRICS_PORT", 0)  # of the worker; servers answer at /metrics
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 DJANGO_STRUCTLOG_USER_ID_FIELD = None  # who did what stands in the audit trail
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False

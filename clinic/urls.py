@@ -10,6 +10,7 @@ from clinic import health
 urlpatterns = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     path("", include("appointments.urls")),
     path("", include("clinic.directory.urls")),
     path("", include("accounts.public_urls")),

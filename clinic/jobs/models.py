@@ -89,6 +89,25 @@ class RegularJob(models.Model):
         return self.name
 
 
+class Check(models.Model):
+    """How the last run of a check ended: bookings, audit trail, backup, restore drill."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    at = models.DateTimeField()
+    is_ok = models.BooleanField()
+    passed_at = models.DateTimeField(null=True)  # the last run that ended well
+    detail = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        # Named for whoever writes a row from a script without Django (docs/operations.md).
+        db_table = "clinic_checks"
+        verbose_name = _("check")
+        verbose_name_plural = _("checks")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class CachedCount(models.Model):
     """The table of the cache "counts" (Django's DatabaseCache reads and writes it).
 

@@ -22,6 +22,7 @@ from django.utils import timezone
 from clinic.jobs.models import OutgoingMail
 from clinic.jobs.queue import task
 from clinic.logs import type_name
+from clinic.metrics import MAILS
 
 log = structlog.get_logger("clinic.mail")
 
@@ -106,6 +107,7 @@ def attempt(pk: int, *, now: datetime) -> str:
     OutgoingMail.objects.filter(pk=pk).update(
         sent_at=timezone.now(), claimed_until=None, last_error=""
     )
+    MAILS.labels("sent").inc()
     log.info("mail_sent", number=pk, attempts=mail.attempts)
     return "sent"
 
@@ -120,6 +122,7 @@ def put_off(mail: OutgoingMail, error: Exception) -> str:
     else:
         changes = {"next_attempt_at": now + timedelta(seconds=BACKOFF[mail.attempts - 1])}
     OutgoingMail.objects.filter(pk=mail.pk).update(claimed_until=None, last_error=what, **changes)
+    MAILS.labels("given_up" if final else "put_off").inc()
     log.warning("mail_not_sent", number=mail.pk, attempts=mail.attempts, error=what, final=final)
     return "failed" if final else "again"
 

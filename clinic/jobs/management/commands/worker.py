@@ -4,8 +4,10 @@ import os
 import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from clinic.jobs import measures
 from clinic.jobs.worker import Worker
 
 
@@ -33,6 +35,8 @@ class Command(BaseCommand):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
+        if settings.METRICS_PORT:
+            measures.serve(settings.METRICS_PORT)
         if once:
             self.stdout.write(f"{worker.run_until_idle()} tasks and jobs done.")
         else:
