@@ -8,24 +8,29 @@ the other side; a test holds both to the same answer.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
+
 from accounts.models import Carer, Role
+from chat.compiled import Compiled, as_uuid
 from chat.models import Conversation, Participant
 from clinic.directory.models import HospitalStaff
 
 
 class Part(StrEnum):
-    """In which role somebody takes part."""
+    """In which role somebody takes part; who has several parts has the first of these."""
 
     PATIENT = "patient"
-    CARER = "carer"
     DOCTOR = "doctor"
+    CARER = "carer"
     COLLEAGUE = "colleague"
     RECEPTION = "reception"
 
@@ -47,77 +52,67 @@ class Member:
 
 Members = dict[int, dict[int, Member]]  # conversation → user → member
 
-_USER = ("user_id", "user__public_id", "user__name", "user__email")
-
 
 def members_of(conversations: Iterable[int], now: datetime) -> Members:
-    """Everybody who takes part in each conversation, by primary keys, in four queries."""
+    """Everybody who takes part in each conversation, by primary keys, in one query."""
     found: Members = {pk: {} for pk in conversations}
-    by_patient: dict[int, list[int]] = defaultdict(list)
-    by_hospital: dict[int, list[int]] = defaultdict(list)
-
-    def add(conversation: int, user: int, public_id: UUID, name: str, part: Part) -> None:
-        # The first part somebody has counts: a patient who is also a carer is the patient.
-        found[conversation].setdefault(user, Member(user, public_id, name, part))
-
-    for row in Conversation.objects.filter(pk__in=list(found)).values(
-        "pk",
-        "patient_id",
-        "hospital_id",
-        "doctor_id",
-        "doctor__name",
-        "doctor__user_id",
-        "doctor__user__public_id",
-        "doctor__user__is_active",
-        "doctor__user__role",
-        "doctor__withdrawn_at",
-        "patient__name",
-        "patient__account_id",
-        "patient__account__public_id",
-        "patient__account__is_active",
-    ):
-        by_patient[row["patient_id"]].append(row["pk"])
-        if row["patient__account__is_active"]:
-            add(
-                row["pk"],
-                row["patient__account_id"],
-                row["patient__account__public_id"],
-                row["patient__name"],
-                Part.PATIENT,
-            )
-        if not row["doctor_id"]:
-            by_hospital[row["hospital_id"]].append(row["pk"])
-        elif (
-            row["doctor__user__is_active"]
-            and row["doctor__user__role"] == Role.DOCTOR
-            and row["doctor__withdrawn_at"] is None
-        ):
-            add(
-                row["pk"],
-                row["doctor__user_id"],
-                row["doctor__user__public_id"],
-                f"Dr. {row['doctor__name']}",
-                Part.DOCTOR,
-            )
-    carers = Carer.objects.running(now).filter(
-        patient__in=list(by_patient), user__is_active=True, may_message=True
-    )
-    for patient, user, public_id, name, email in carers.values_list("patient_id", *_USER):
-        for conversation in by_patient[patient]:
-            add(conversation, user, public_id, name or email, Part.CARER)
-    colleagues = Participant.objects.colleagues().filter(
-        conversation__in=list(found), user__is_active=True
-    )
-    for conversation, doctor, user, public_id, name, email in colleagues.values_list(
-        "conversation_id", "user__doctor__name", *_USER
-    ):
-        shown = f"Dr. {doctor}" if doctor else name or email
-        add(conversation, user, public_id, shown, Part.COLLEAGUE)
-    if by_hospital:
-        staff = HospitalStaff.objects.filter(
-            hospital__in=list(by_hospital), user__is_active=True, user__role=Role.RECEPTION
-        )
-        for hospital, user, public_id, name, email in staff.values_list("hospital_id", *_USER):
-            for conversation in by_hospital[hospital]:
-                add(conversation, user, public_id, name or email, Part.RECEPTION)
+    rows = [(_RANKS[row[0]], *row[1:]) for row in _MEMBERS.rows(list(found), now)]
+    # The first part somebody has counts: a patient who is also a carer is the patient.
+    rows.sort(key=itemgetter(0))
+    for rank, conversation, user, public_id, doctor, name, email in rows:
+        members = found[conversation]
+        if user not in members:
+            shown = f"Dr. {doctor}" if doctor else name or email
+            members[user] = Member(user, as_uuid(public_id), shown, _PARTS[rank])
     return found
+
+
+_PARTS = tuple(Part)
+_RANKS = {str(part): rank for rank, part in enumerate(_PARTS)}
+
+
+def _members(pks: Sequence[int], now: datetime) -> QuerySet[Any, Any]:
+    """One part after the other: part, conversation, user, public id, doctor, name, e-mail."""
+    rows = Conversation.objects.filter(pk__in=pks)
+    nobody = Value("")
+    patients = rows.filter(patient__account__is_active=True).values_list(
+        *(Value(str(Part.PATIENT)), "pk", "patient__account", "patient__account__public_id"),
+        *(nobody, "patient__name", nobody),
+    )
+    doctors = rows.filter(
+        doctor__user__is_active=True,
+        doctor__user__role=Role.DOCTOR,
+        doctor__withdrawn_at=None,
+    ).values_list(
+        *(Value(str(Part.DOCTOR)), "pk", "doctor__user", "doctor__user__public_id"),
+        *("doctor__name", nobody, nobody),
+    )
+    carers = (
+        Carer.objects.running(now)
+        .filter(patient__conversations__in=pks, user__is_active=True, may_message=True)
+        .values_list(
+            *(Value(str(Part.CARER)), "patient__conversations", "user", "user__public_id"),
+            *(nobody, "user__name", "user__email"),
+        )
+    )
+    colleagues = (
+        Participant.objects.colleagues()
+        .filter(conversation__in=pks, user__is_active=True)
+        .values_list(
+            *(Value(str(Part.COLLEAGUE)), "conversation", "user", "user__public_id"),
+            *(Coalesce("user__doctor__name", nobody), "user__name", "user__email"),
+        )
+    )
+    staff = HospitalStaff.objects.filter(
+        hospital__conversations__in=pks,
+        hospital__conversations__doctor=None,
+        user__is_active=True,
+        user__role=Role.RECEPTION,
+    ).values_list(
+        *(Value(str(Part.RECEPTION)), "hospital__conversations", "user", "user__public_id"),
+        *(nobody, "user__name", "user__email"),
+    )
+    return patients.union(doctors, carers, colleagues, staff, all=True)
+
+
+_MEMBERS = Compiled(_members)

@@ -12,7 +12,7 @@ commit serves all. `append` is safe to repeat.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,11 +20,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection
-from django.db.models import F, Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from appointments.transactions import in_one_transaction
 from chat.access import Member, Members, members_of
+from chat.compiled import Compiled, as_moment, as_uuid
 from chat.frames import CLOSED, CONFLICT, FORBIDDEN, NOT_FOUND, Delete, Edit, Send
 from chat.models import Attachment, Conversation, Event, Kind
 
@@ -71,6 +72,8 @@ class Entry:
     attachment: dict[str, Any] | None = None
     # Everybody who takes part, for the fan-out; empty when the entry was read back from the log.
     audience: tuple[int, ...] = ()
+    # Somebody of the clinic wrote it, as far as that is known.
+    by_clinic: bool = False
     # Whether this call stored it; False when the same client_id had been stored before.
     is_new: bool = True
 
@@ -125,71 +128,135 @@ def append(acts: Sequence[Act], *, now: datetime, wait: bool = True) -> list[Out
     conversation does not hold up the others of a batch.
     """
     try:
-        return in_one_transaction(lambda: _append(acts, now, wait))
+        return in_one_transaction(lambda: _append(acts, now, wait, is_known=False))
     except IntegrityError:
-        # The same client_id was committed on another connection, in another conversation: now it
-        # is found by the look-up and answered as the conflict it is.
-        return in_one_transaction(lambda: _append(acts, now, wait))
+        # A client_id was stored before, here or in another conversation: now it is looked up, and
+        # answered as the same event or the conflict it is.
+        return in_one_transaction(lambda: _append(acts, now, wait, is_known=True))
+
+
+@dataclass(slots=True)
+class _Place:
+    """A conversation whose row this transaction holds."""
+
+    pk: int
+    public_id: UUID
+    last_seq: int
+    is_closed: bool
+    waiting_since: datetime | None
+    has_changed: bool = False
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An event before it is stored; has the names of `Event`."""
+
+    conversation_id: int
+    seq: int
+    sender_id: int
+    client_id: str
+    at: datetime
+    kind: str = Kind.MESSAGE
+    body: str = ""
+    target: int | None = None
+    reply_to: int | None = None
+    attachment: Attachment | None = None
 
 
 @dataclass
 class _Batch:
     """What is known about the conversations of a batch while their rows are locked."""
 
-    conversations: dict[UUID, Conversation]
+    acts: Sequence[Act]
+    places: dict[UUID, _Place]
     members: Members
-    known: dict[tuple[int, str], Event]
-    targets: dict[tuple[int, int], Event]
+    targets: dict[tuple[int, int], Event | _Draft]
     deleted: set[tuple[int, int]]
     attachments: dict[UUID, Attachment]
-    waiting_before: dict[int, datetime | None]
-    events: list[Event] = field(default_factory=list)
+    # Events by sender and client_id: those of this batch, and once it is asked those stored before.
+    known: dict[tuple[int, str], Event | _Draft] = field(default_factory=dict)
+    is_known: bool = False
+    events: list[_Draft] = field(default_factory=list)
+
+    def find(self, act: Act) -> Event | _Draft | None:
+        """The event that was stored for ``act`` before."""
+        if not self.is_known:
+            self.is_known = True
+            for event in Event.objects.filter(
+                sender__in={act.sender for act in self.acts},
+                client_id__in={act.what.client_id for act in self.acts},
+            ).select_related("attachment"):
+                self.known.setdefault((event.sender_id or 0, event.client_id or ""), event)
+        return self.known.get((act.sender, act.what.client_id))
 
 
-def _append(acts: Sequence[Act], now: datetime, wait: bool) -> list[Outcome]:
+def _append(acts: Sequence[Act], now: datetime, wait: bool, *, is_known: bool) -> list[Outcome]:
+    """``is_known``: a client_id may have been stored before, so they are looked up.
+
+    Almost none was. So without it they are looked up only before something is refused, and the
+    database's own rule (`one_event_per_client_id`) tells the others: the transaction fails.
+    """
     wanted = {act.what.conversation for act in acts}
     skip = not wait and connection.features.has_select_for_update_skip_locked
-    conversations = {
-        row.public_id: row
-        for row in Conversation.objects.select_for_update(skip_locked=skip)
-        .filter(public_id__in=wanted)
-        .order_by("pk")
-    }
-    unlocked = wanted - set(conversations)
+    places = _lock(list(wanted), now, skip)
+    unlocked = wanted - set(places)
     busy = (
         set(Conversation.objects.filter(public_id__in=unlocked).values_list("public_id", flat=True))
         if skip and unlocked
         else set()
     )
-    batch = _read(acts, conversations, now)
-    outcomes = [Busy() if act.what.conversation in busy else _take(act, batch, now) for act in acts]
+    batch = _read(acts, places, now)
+    outcomes: list[Outcome] = []
+    for act in acts:
+        if act.what.conversation in busy:
+            outcomes.append(Busy())
+            continue
+        if is_known:
+            batch.find(act)
+        outcomes.append(_take(act, batch, now))
     _write(batch, now)
     return outcomes
 
 
-def _read(acts: Sequence[Act], conversations: dict[UUID, Conversation], now: datetime) -> _Batch:
-    ids = {row.public_id: row.pk for row in conversations.values()}
-    known = {
-        (event.sender_id or 0, event.client_id or ""): event
-        for event in Event.objects.filter(
-            sender__in={act.sender for act in acts},
-            client_id__in={act.what.client_id for act in acts},
-        ).select_related("attachment")
-    }
+def _locked(public_ids: Sequence[UUID], skip: bool) -> QuerySet[Any, Any]:
+    return (
+        Conversation.objects.select_for_update(skip_locked=skip)
+        .filter(public_id__in=public_ids)
+        .order_by("pk")
+        .values_list("pk", "public_id", "last_seq", "closed_at", "waiting_since")
+    )
+
+
+_WAITING = Compiled(lambda keys, _: _locked(keys, False), kind=UUID)
+_SKIPPING = Compiled(lambda keys, _: _locked(keys, True), kind=UUID)
+
+
+def _lock(public_ids: Sequence[UUID], now: datetime, skip: bool) -> dict[UUID, _Place]:
+    found = {}
+    rows = (_SKIPPING if skip else _WAITING).rows(public_ids, now)
+    for pk, public_id, last_seq, closed_at, waiting_since in rows:
+        place = _Place(
+            pk, as_uuid(public_id), last_seq, closed_at is not None, as_moment(waiting_since)
+        )
+        found[place.public_id] = place
+    return found
+
+
+def _read(acts: Sequence[Act], places: dict[UUID, _Place], now: datetime) -> _Batch:
     wanted: dict[int, set[int]] = defaultdict(set)
     files: set[UUID] = set()
     for act in acts:
-        pk = ids.get(act.what.conversation)
-        if pk is None:
+        place = places.get(act.what.conversation)
+        if place is None:
             continue
         if isinstance(act.what, Send):
             if act.what.reply_to is not None:
-                wanted[pk].add(act.what.reply_to)
+                wanted[place.pk].add(act.what.reply_to)
             if act.what.attachment is not None:
                 files.add(act.what.attachment)
         else:
-            wanted[pk].add(act.what.target)
-    targets: dict[tuple[int, int], Event] = {}
+            wanted[place.pk].add(act.what.target)
+    targets: dict[tuple[int, int], Event | _Draft] = {}
     deleted: set[tuple[int, int]] = set()
     if wanted:
         which = Q()
@@ -200,59 +267,58 @@ def _read(acts: Sequence[Act], conversations: dict[UUID, Conversation], now: dat
                 deleted.add((event.conversation_id, event.target))
             targets[event.conversation_id, event.seq] = event
     return _Batch(
-        conversations=conversations,
-        members=members_of(ids.values(), now),
-        known=known,
+        acts=acts,
+        places=places,
+        members=members_of([place.pk for place in places.values()], now),
         targets=targets,
         deleted=deleted,
         attachments={row.public_id: row for row in Attachment.objects.filter(public_id__in=files)}
         if files
         else {},
-        waiting_before={row.pk: row.waiting_since for row in conversations.values()},
     )
 
 
 def _take(act: Act, batch: _Batch, now: datetime) -> Outcome:
     """Accepts one act into the batch, or says why not."""
     what = act.what
-    conversation = batch.conversations.get(what.conversation)
-    member = batch.members[conversation.pk].get(act.sender) if conversation is not None else None
-    if conversation is None or member is None:
+    place = batch.places.get(what.conversation)
+    member = batch.members[place.pk].get(act.sender) if place is not None else None
+    if place is None or member is None:
         return Refused(NOT_FOUND, "There is no such conversation.")
     known = batch.known.get((act.sender, what.client_id))
     if known is not None:
-        return _again(known, what, conversation, batch)
-    if conversation.is_closed:
-        return Refused(CLOSED, "This conversation is closed. Start it again to write.")
-    event = Event(
-        conversation=conversation,
-        seq=conversation.last_seq + 1,
-        sender_id=act.sender,
-        client_id=what.client_id,
-        at=now,
-    )
-    refusal = (
-        _fill_message(event, what, batch)
-        if isinstance(what, Send)
-        else _fill_change(event, what, batch, now)
-    )
+        return _again(known, what, place, batch)
+    event = _Draft(place.pk, place.last_seq + 1, act.sender, what.client_id, now)
+    refusal = _fill(event, what, place, batch, now)
     if refusal is not None:
-        return refusal
-    conversation.last_seq = event.seq
-    conversation.last_event_at = now
+        # What was stored before is answered as such, whatever happened to its conversation since.
+        known = batch.find(act)
+        return refusal if known is None else _again(known, what, place, batch)
+    place.last_seq = event.seq
+    place.has_changed = True
     if event.kind == Kind.MESSAGE:
         if member.is_clinic:
-            conversation.waiting_since = None
-        elif conversation.waiting_since is None:
-            conversation.waiting_since = now
+            place.waiting_since = None
+        elif place.waiting_since is None:
+            place.waiting_since = now
     batch.events.append(event)
     batch.known[act.sender, what.client_id] = event
-    batch.targets[conversation.pk, event.seq] = event
-    return _entry(event, conversation, batch.members[conversation.pk])
+    batch.targets[place.pk, event.seq] = event
+    return _entry(event, place, batch.members[place.pk])
 
 
-def _fill_message(event: Event, what: Send, batch: _Batch) -> Refused | None:
-    event.kind, event.body = Kind.MESSAGE, what.body
+def _fill(
+    event: _Draft, what: Send | Edit | Delete, place: _Place, batch: _Batch, now: datetime
+) -> Refused | None:
+    if place.is_closed:
+        return Refused(CLOSED, "This conversation is closed. Start it again to write.")
+    if isinstance(what, Send):
+        return _fill_message(event, what, batch)
+    return _fill_change(event, what, batch, now)
+
+
+def _fill_message(event: _Draft, what: Send, batch: _Batch) -> Refused | None:
+    event.body = what.body
     if what.reply_to is not None:
         replied = batch.targets.get((event.conversation_id, what.reply_to))
         if replied is None or replied.kind not in {Kind.MESSAGE, Kind.NOTICE}:
@@ -273,7 +339,9 @@ def _fill_message(event: Event, what: Send, batch: _Batch) -> Refused | None:
     return None
 
 
-def _fill_change(event: Event, what: Edit | Delete, batch: _Batch, now: datetime) -> Refused | None:
+def _fill_change(
+    event: _Draft, what: Edit | Delete, batch: _Batch, now: datetime
+) -> Refused | None:
     event.target = what.target
     event.kind = Kind.EDITED if isinstance(what, Edit) else Kind.DELETED
     event.body = what.body if isinstance(what, Edit) else ""
@@ -292,7 +360,9 @@ def _fill_change(event: Event, what: Edit | Delete, batch: _Batch, now: datetime
     return None
 
 
-def _again(known: Event, what: Send | Edit | Delete, own: Conversation, batch: _Batch) -> Outcome:
+def _again(
+    known: Event | _Draft, what: Send | Edit | Delete, own: _Place, batch: _Batch
+) -> Outcome:
     """The answer to a ``client_id`` that was stored before: the same number, or a conflict."""
     same = known.conversation_id == own.pk and (
         (
@@ -311,11 +381,15 @@ def _again(known: Event, what: Send | Edit | Delete, own: Conversation, batch: _
     )
     if not same:
         return Refused(CONFLICT, "This client_id was used for something else.")
-    return _entry(known, own, batch.members[own.pk], is_new=known in batch.events)
+    return _entry(known, own, batch.members[own.pk], is_new=isinstance(known, _Draft))
 
 
 def _entry(
-    event: Event, conversation: Conversation, members: dict[int, Member], *, is_new: bool = True
+    event: Event | _Draft,
+    conversation: Conversation | _Place,
+    members: dict[int, Member],
+    *,
+    is_new: bool = True,
 ) -> Entry:
     member = members.get(event.sender_id or 0)
     return Entry(
@@ -333,36 +407,18 @@ def _entry(
         reply_to=event.reply_to,
         attachment=attachment_frame(event.attachment) if event.attachment else None,
         audience=tuple(members),
+        by_clinic=member is not None and member.is_clinic,
         is_new=is_new,
     )
 
 
 def _write(batch: _Batch, now: datetime) -> None:
-    """Stores what the batch accepted.
-
-    Written for the hot path: `bulk_update` alone took two thirds of a batch's time, since it
-    builds an expression for each row and column.
-    """
+    """Stores what the batch accepted, in two statements: a `bulk_create` and a `bulk_update` took
+    most of a batch's time, since they build an expression for each row and column."""
     if not batch.events:
         return
     _insert(batch.events, now)
-    added = Counter(event.conversation_id for event in batch.events)
-    by_count: dict[int, list[int]] = defaultdict(list)
-    for pk, count in added.items():
-        by_count[count].append(pk)
-    for count, pks in by_count.items():  # the rows are locked, so adding is as good as setting
-        Conversation.objects.filter(pk__in=pks).update(
-            last_seq=F("last_seq") + count, last_event_at=now
-        )
-    changed = [row for row in batch.conversations.values() if row.pk in added]
-    for waiting_since in (now, None):
-        pks = [
-            row.pk
-            for row in changed
-            if row.waiting_since == waiting_since != batch.waiting_before[row.pk]
-        ]
-        if pks:
-            Conversation.objects.filter(pk__in=pks).update(waiting_since=waiting_since)
+    _move_on([place for place in batch.places.values() if place.has_changed], now)
     sent = [event.attachment for event in batch.events if event.attachment is not None]
     if sent:
         Attachment.objects.bulk_update(sent, ["sent_seq"])
@@ -374,23 +430,36 @@ _COLUMNS = (
 )
 
 
-def _insert(events: Sequence[Event], now: datetime) -> None:
-    """`bulk_create` without its work for each field of each row: a quarter of the time."""
+def _insert(events: Sequence[_Draft], now: datetime) -> None:
     quote = connection.ops.quote_name
     columns = ", ".join(quote(name) for name in _COLUMNS)
-    places = ", ".join(["%s"] * len(_COLUMNS))
+    row = f"({', '.join(['%s'] * len(_COLUMNS))})"
     at = connection.ops.adapt_datetimefield_value(now)
+    values: list[Any] = []
+    for event in events:
+        attachment = event.attachment.pk if event.attachment else None
+        values += (event.conversation_id, event.seq, str(event.kind), event.sender_id)
+        values += (event.client_id, event.body, event.target, event.reply_to, attachment, at)
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {quote(Event._meta.db_table)} ({columns}) VALUES ({places})",  # noqa: S608
-            [
-                (
-                    *(event.conversation_id, event.seq, str(event.kind), event.sender_id),
-                    *(event.client_id, event.body, event.target, event.reply_to),
-                    *(event.attachment_id, at),
-                )
-                for event in events
-            ],
+        cursor.execute(
+            f"INSERT INTO {quote(Event._meta.db_table)} ({columns}) "  # noqa: S608
+            f"VALUES {', '.join([row] * len(events))}",
+            values,
+        )
+
+
+def _move_on(places: Sequence[_Place], now: datetime) -> None:
+    """The conversations' rows, which this transaction holds."""
+    table = connection.ops.quote_name(Conversation._meta.db_table)
+    adapt = connection.ops.adapt_datetimefield_value
+    each = " ".join(["WHEN %s THEN %s"] * len(places))
+    numbers = [value for place in places for value in (place.pk, place.last_seq)]
+    since = [value for place in places for value in (place.pk, adapt(place.waiting_since))]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET last_event_at = %s, last_seq = CASE id {each} END, "  # noqa: S608
+            f"waiting_since = CASE id {each} END WHERE id IN ({', '.join(['%s'] * len(places))})",
+            [adapt(now), *numbers, *since, *(place.pk for place in places)],
         )
 
 

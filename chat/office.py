@@ -217,7 +217,10 @@ def to_look_at(entries: Iterable[Entry], *, now: datetime) -> set[int]:
     return {
         entry.conversation_id
         for entry in entries
-        if entry.is_new and entry.kind == Kind.MESSAGE and looked_at.due(entry.conversation_id, now)
+        if entry.is_new
+        and entry.kind == Kind.MESSAGE
+        and not entry.by_clinic
+        and looked_at.due(entry.conversation_id, now)
     }
 
 

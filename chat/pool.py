@@ -1,13 +1,16 @@
 """Threads for the chat's database work: bounded, its own, with connections that are looked after.
 
 Django's asynchronous bridge runs everything on one thread; here a slow query holds up only its own
-job. Around each job, connections that broke or got too old are closed, as Django does around each
-request (`CONN_MAX_AGE`); otherwise a long-lived process meets "server has gone away".
+job. Around jobs, connections that broke or got too old are closed, as Django does around each
+request (`CONN_MAX_AGE`); otherwise a long-lived process meets "server has gone away". Django also
+asks the server each time whether the connection still works; one that just did is not asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, ParamSpec, TypeVar
@@ -17,6 +20,8 @@ from django.db import connections
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+
+TRUSTED_SECONDS = 1.0  # how long a connection that worked is taken to work still
 
 
 class Pool:
@@ -34,12 +39,32 @@ class Pool:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+class _Thread(threading.local):
+    """When a job on this thread last went well, by the monotonic clock."""
+
+    good_at = float("-inf")
+
+
+_thread = _Thread()
+
+
 def _with_fresh_connections(work: Callable[[], T]) -> T:
-    _close_unusable()
-    try:
-        return work()
-    finally:
+    if time.monotonic() > _thread.good_at + TRUSTED_SECONDS:
         _close_unusable()
+    try:
+        found = work()
+    except BaseException:
+        _thread.good_at = float("-inf")
+        _close_unusable()
+        raise
+    now = time.monotonic()
+    if any(
+        one.errors_occurred or (one.close_at is not None and now >= one.close_at)
+        for one in connections.all(initialized_only=True)
+    ):
+        _close_unusable()
+    _thread.good_at = now
+    return found
 
 
 def _close_unusable() -> None:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
+from django.db.models import Value
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -26,6 +27,7 @@ from accounts import second_factor, sessions
 from accounts.ids import uuid7
 from accounts.models import Carer, Patient, Role, SignIn, User
 from chat.access import Member, members_of
+from chat.compiled import Compiled, as_moment, as_uuid
 from chat.models import ChatSettings, Conversation, Epoch, Participant
 from chat.presence import Peer
 from clinic.directory.models import Doctor, HospitalStaff
@@ -113,20 +115,27 @@ def _why_over(
     )
 
 
+_SESSIONS = Compiled(
+    lambda keys, now: Session.objects.filter(session_key__in=keys, expire_date__gt=now).values_list(
+        "session_key"
+    ),
+    kind=str,
+)
+_ACTIVE = Compiled(
+    lambda keys, now: User.objects.filter(pk__in=keys, is_active=True).values_list(
+        "pk", "role", "is_staff", "password"
+    )
+)
+
+
 def still_valid(identities: Iterable[Identity]) -> dict[Identity, str]:
     """Of each identity: "" while it holds, "signed_out" or "role" when it no longer does."""
     asked = list(identities)
     now = timezone.now()
-    alive = set(
-        Session.objects.filter(
-            session_key__in={who.session_key for who in asked}, expire_date__gt=now
-        ).values_list("session_key", flat=True)
-    )
+    alive = {key for (key,) in _SESSIONS.rows([who.session_key for who in asked], now)}
     users = {
-        pk: (role, is_staff, _digest(password))
-        for pk, role, is_staff, password in User.objects.filter(
-            pk__in={who.user_id for who in asked}, is_active=True
-        ).values_list("pk", "role", "is_staff", "password")
+        pk: (role, bool(is_staff), _digest(password))
+        for pk, role, is_staff, password in _ACTIVE.rows(list({who.user_id for who in asked}), now)
     }
     sign_ins = _sign_ins(who.sign_in for who in asked)
     found = {}
@@ -142,56 +151,62 @@ def still_valid(identities: Iterable[Identity]) -> dict[Identity, str]:
     return found
 
 
+# Of each way to take part: what it is by, that one's key, and the user.
+_WAYS = Compiled(
+    lambda users, now: (
+        Patient.objects.filter(account__in=users, account__is_active=True)
+        .values_list(Value("patient"), "pk", "account")
+        .union(
+            Carer.objects.running(now)
+            .filter(user__in=users, user__is_active=True, may_message=True)
+            .values_list(Value("patient"), "patient", "user"),
+            Doctor.objects.filter(
+                user__in=users, user__is_active=True, user__role=Role.DOCTOR, withdrawn_at=None
+            ).values_list(Value("doctor"), "pk", "user"),
+            HospitalStaff.objects.filter(
+                user__in=users, user__is_active=True, user__role=Role.RECEPTION
+            ).values_list(Value("hospital"), "hospital", "user"),
+            Participant.objects.colleagues()
+            .filter(user__in=users, user__is_active=True)
+            .values_list(Value("conversation"), "conversation", "user"),
+            all=True,
+        )
+    )
+)
+
+
+def _newest(column: str, **also: Any) -> Compiled:
+    return Compiled(
+        lambda keys, now: (
+            Conversation.objects.filter(**{f"{column}__in": keys}, **also)
+            .order_by("-last_event_at")
+            .values_list("pk", "public_id", "last_seq", "last_event_at", column)[
+                : MOST_NAMED * len(keys)
+            ]
+        )
+    )
+
+
+# One query for each way to take part: a single one with OR could use no index.
+_NEWEST = {
+    "patient": _newest("patient"),
+    "doctor": _newest("doctor"),
+    "hospital": _newest("hospital", doctor=None),
+    "conversation": _newest("pk"),
+}
+
+
 def places_of(users: Collection[int], now: datetime) -> dict[int, list[Place]]:
     """The conversations each user takes part in, newest first, at most `MOST_NAMED` of each."""
-    roles = dict(User.objects.filter(pk__in=users, is_active=True).values_list("pk", "role"))
-    by_patient: dict[int, set[int]] = defaultdict(set)
-    by_doctor: dict[int, set[int]] = defaultdict(set)
-    by_hospital: dict[int, set[int]] = defaultdict(set)
-    by_conversation: dict[int, set[int]] = defaultdict(set)
-    for pk, user in Patient.objects.filter(account__in=roles).values_list("pk", "account"):
-        by_patient[pk].add(user)
-    for pk, user in (
-        Carer.objects.running(now)
-        .filter(user__in=roles, may_message=True)
-        .values_list("patient", "user")
-    ):
-        by_patient[pk].add(user)
-    doctors = [pk for pk, role in roles.items() if role == Role.DOCTOR]
-    if doctors:
-        for pk, user in Doctor.objects.filter(user__in=doctors, withdrawn_at=None).values_list(
-            "pk", "user"
-        ):
-            by_doctor[pk].add(user)
-    desk = [pk for pk, role in roles.items() if role == Role.RECEPTION]
-    if desk:
-        posts = HospitalStaff.objects.filter(user__in=desk)
-        for pk, user in posts.values_list("hospital", "user"):
-            by_hospital[pk].add(user)
-    added = Participant.objects.colleagues().filter(user__in=roles)
-    for pk, user in added.values_list("conversation", "user"):
-        by_conversation[pk].add(user)
-
+    ways: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for way, key, user in _WAYS.rows(list(users), now):
+        ways[way][key].add(user)
     found: dict[int, dict[int, tuple[datetime, Place]]] = {pk: {} for pk in users}
-
-    def read(which: dict[int, set[int]], column: str, **also: Any) -> None:
-        if not which:
-            return
-        people = len({user for some in which.values() for user in some})
-        rows = (
-            Conversation.objects.filter(**{f"{column}__in": list(which)}, **also)
-            .order_by("-last_event_at")
-            .values_list("pk", "public_id", "last_seq", "last_event_at", column)
-        )
-        for pk, public_id, last_seq, at, key in rows[: MOST_NAMED * people]:
-            for user in which[key]:
-                found[user][pk] = (at, Place(pk, public_id, last_seq))
-
-    # One query for each way to take part: a single one with OR could use no index.
-    read(by_patient, "patient")
-    read(by_doctor, "doctor")
-    read(by_hospital, "hospital", doctor=None)
-    read(by_conversation, "pk")
+    for way, people in ways.items():
+        for pk, public_id, last_seq, at, key in _NEWEST[way].rows(list(people), now):
+            place = Place(pk, as_uuid(public_id), last_seq)
+            for user in people[key]:
+                found[user][pk] = (as_moment(at) or now, place)
     return {
         user: [place for _, place in sorted(rows.values(), key=_newest_first)[:MOST_NAMED]]
         for user, rows in found.items()
@@ -202,9 +217,14 @@ def _newest_first(row: tuple[datetime, Place]) -> tuple[float, int]:
     return (-row[0].timestamp(), -row[1].pk)
 
 
+_HEADS = Compiled(
+    lambda keys, _: Conversation.objects.filter(pk__in=keys).values_list("pk", "last_seq")
+)
+
+
 def heads_of(pks: Collection[int]) -> dict[int, int]:
     """The last number of each conversation."""
-    return dict(Conversation.objects.filter(pk__in=pks).values_list("pk", "last_seq"))
+    return dict(_HEADS.rows(list(pks), timezone.now()))
 
 
 def not_seen(pairs: Collection[tuple[int, int]], now: datetime) -> set[tuple[int, int]]:
