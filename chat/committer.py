@@ -27,6 +27,9 @@ logger = structlog.get_logger("chat.committer")
 MOST_IN_BATCH = 200  # acts in one transaction: longer ones hold their locks for too long
 MOST_OF_ONE = 20  # acts of one conversation in a batch, so that a flood leaves room for others
 BATCHES = 2  # one commits while the next is prepared
+# At least this long between the beginnings of two batches. Ordinary talk never waits, since the
+# batch before is long over; when there is much to do, a batch serves several acts.
+GATHER_SECONDS = 0.008
 # Seconds between attempts while the database is away; then the acts are refused for now. A lock
 # that is waited for takes long by itself, so there is an end by the clock too.
 RETRY_AFTER = (0.3, 1.0, 2.0)
@@ -62,6 +65,7 @@ class Committer:
         self._in_flight: set[UUID] = set()
         self._running = 0
         self._scheduled = False
+        self._begun = float("-inf")  # the last batch, by the loop's clock
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, act: Act, done: Done) -> None:
@@ -79,13 +83,20 @@ class Committer:
         return not self._tasks and not self._queues
 
     def _wake(self) -> None:
-        # At the end of this turn of the loop, so that everything that arrived in it goes together.
         if not self._scheduled and self._ready and self._running < self._batches:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
+            loop = asyncio.get_running_loop()
+            left = self._begun + GATHER_SECONDS - loop.time()
+            if left > 0:
+                loop.call_later(left, self._start)
+            else:
+                # After this turn of the loop, so that all that arrived in it goes together.
+                loop.call_soon(self._start)
 
     def _start(self) -> None:
         self._scheduled = False
+        if self._ready and self._running < self._batches:
+            self._begun = asyncio.get_running_loop().time()
         while self._ready and self._running < self._batches:
             batch: list[Job] = []
             while self._ready and len(batch) < MOST_IN_BATCH:

@@ -226,9 +226,12 @@ _PARSERS: dict[str, Callable[[dict[str, Any]], Frame]] = {
 }
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def dump(frame: dict[str, Any]) -> str:
     """Compact JSON; text beyond ASCII is sent as it is, which keeps frames small."""
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    return _encode(frame)
 
 
 def error_frame(

@@ -1,10 +1,10 @@
 """The meeting point of all sockets of one server process.
 
-One channel and one receiving loop per process, on Channels' own layer API: groups are users, joined
-with a user's first socket here and left with the last. The layer may lose, double or reorder
-messages, and Redis may be away: what counts is in the database. So events are delivered in the
-order of their numbers (`chat.lines`), holes are filled from the database, and every few seconds the
-hub looks at the heads of its conversations and at who may still see them.
+One channel and one receiving loop per process, on Channels' own layer API, in the group of all
+socket servers (`chat.names`). The layer may lose, double or reorder messages, and Redis may be
+away: what counts is in the database. So events are delivered in the order of their numbers
+(`chat.lines`), holes are filled from the database, and every few seconds the hub looks at the heads
+of its conversations and at who may still see them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PUBLISH_PATIENCE = 1.5  # how long an ack waits for the fan-out of its event
 LOOK_SECONDS = 3.5  # between looks at access and heads; the contract says 5 s at most
 POLL_SECONDS = 2.0  # between looks at heads while the layer is away
 HOLE_PATIENCE = 0.15  # how long a hole may close by itself before the database is asked
-REJOIN_SECONDS = 600.0  # groups are joined again, because a layer may forget them
+REJOIN_SECONDS = 600.0  # the group is joined again, because a layer may forget it
 MARK_SECONDS = 1.0  # marks are stored at most this often
 PARTY_SECONDS = 4.0  # how long it is remembered who takes part in a conversation
 FILL = 200  # events read at once to fill a hole
@@ -73,7 +73,7 @@ class Seat:
 class Here:
     """A user with sockets on this server."""
 
-    __slots__ = ("joining", "peers", "places", "public_id", "seats", "user_id")
+    __slots__ = ("peers", "places", "public_id", "seats", "user_id")
 
     def __init__(self, user_id: int, public_id: UUID) -> None:
         self.user_id = user_id
@@ -81,7 +81,6 @@ class Here:
         self.seats: set[Seat] = set()
         self.places: set[int] = set()  # conversations, by primary key
         self.peers: Peers = {}
-        self.joining: asyncio.Task[None] | None = None
 
 
 class Hub:
@@ -107,6 +106,10 @@ class Hub:
         self._marks: dict[tuple[UUID, int], Mark] = {}
         self._marking = False
         self._channel: str | None = None
+        self._groups: Sequence[str] = (names.SERVERS,)
+        self._joined = asyncio.Event()
+        self._waiting: dict[str, list[names.Message]] = {}  # by origin, for the next packet
+        self._sending: asyncio.Task[bool] | None = None
         self._probes: dict[int, asyncio.Event] = {}
         self._look_soon = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -133,20 +136,13 @@ class Hub:
         here = self.users.get(user_id)
         if here is None:
             here = self.users[user_id] = Here(user_id, seat.identity.public_id)
-            here.joining = asyncio.ensure_future(self._enter(user_id))
         here.seats.add(seat)
-        if here.joining is not None:
-            await asyncio.shield(here.joining)
-            here.joining = None
-
-    async def _enter(self, user_id: int) -> None:
-        if self._channel is None:
-            return  # joined with all the others as soon as there is a channel
-        try:
-            async with asyncio.timeout(PUBLISH_PATIENCE):
-                await self.layer.group_add(names.user_group(user_id), self._channel)
-        except Exception as error:
-            self._is_away(error)
+        if self.live and not self._joined.is_set():
+            try:
+                async with asyncio.timeout(PUBLISH_PATIENCE):
+                    await self._joined.wait()
+            except TimeoutError as error:
+                self._is_away(error)
 
     def leave(self, seat: Seat) -> None:
         here = self.users.get(seat.identity.user_id)
@@ -158,16 +154,6 @@ class Hub:
             self.spawn(self._exit(here))
 
     async def _exit(self, here: Here) -> None:
-        if here.joining is not None:
-            await asyncio.shield(here.joining)
-        if here.user_id in self.users:
-            return
-        if self._channel is not None:
-            try:
-                async with asyncio.timeout(PUBLISH_PATIENCE):
-                    await self.layer.group_discard(names.user_group(here.user_id), self._channel)
-            except Exception as error:
-                self._is_away(error)
         if here.user_id not in self.users and not self.is_leaving:
             await self.presence.left(here)
 
@@ -197,15 +183,21 @@ class Hub:
 
     async def _stored(self, entries: Sequence[Entry]) -> bool:
         """After a commit here: to the sockets here at once, to the others through the layer."""
-        messages = [names.event_message(entry, self.origin) for entry in entries]
-        for message in messages:
-            self._event(message)
+        messages = [names.event_message(entry) for entry in entries]
+        for entry, (_, message) in zip(entries, messages, strict=True):
+            self._deliver(
+                Delivery(
+                    entry.conversation_id,
+                    entry.conversation,
+                    entry.seq,
+                    entry.audience,
+                    Outgoing(message["text"]),
+                )
+            )
         now = timezone.now()
         if places := office.to_look_at(entries, now=now):
             self.spawn(self._answer_when_closed(places, now))  # no acknowledgement waits for it
-        return await self.publish(
-            [(names.user_group(user), message) for message in messages for user in message["to"]]
-        )
+        return await self.publish(messages)
 
     async def _answer_when_closed(self, places: set[int], now: datetime) -> None:
         """The automatic answer to who writes outside office hours."""
@@ -216,15 +208,34 @@ class Hub:
         except Exception as error:
             logger.warning("chat_automatic_answer_failed", error=type(error).__name__)
 
-    async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> bool:
-        """Whether all messages, each with its group, went out. False while the layer is away."""
+    async def publish(self, messages: Sequence[names.Message], origin: str | None = None) -> bool:
+        """Whether the messages went out to all servers. False while the layer is away.
+
+        ``origin`` is this server, whose sockets have been told, unless it says otherwise.
+        """
         if not messages:
             return self.live
+        self._waiting.setdefault(self.origin if origin is None else origin, []).extend(messages)
+        if self._sending is None:
+            self._sending = asyncio.ensure_future(self._send())
+        return await asyncio.shield(self._sending)
+
+    async def _send(self) -> bool:
+        await asyncio.sleep(0)  # what is told in the same turn of the loop goes together
+        waiting, self._waiting = self._waiting, {}
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            self._tasks.add(sending)
+            sending.add_done_callback(self._tasks.discard)
+        packets = [
+            packet
+            for origin, messages in waiting.items()
+            for packet in names.packets(messages, origin, self._groups)
+        ]
         try:
             async with asyncio.timeout(PUBLISH_PATIENCE if self.live else 0.05):
-                await asyncio.gather(
-                    *(self.layer.group_send(group, message) for group, message in messages)
-                )
+                for group, packet in packets:
+                    await self.layer.group_send(group, packet)
         except Exception as error:
             self._is_away(error)
             return False
@@ -232,8 +243,6 @@ class Hub:
 
     def _event(self, message: dict[str, Any]) -> None:
         to = tuple(message["to"])
-        if not any(user in self.users for user in to):
-            return
         self._deliver(
             Delivery(
                 message["pk"],
@@ -245,6 +254,8 @@ class Hub:
         )
 
     def _deliver(self, delivery: Delivery) -> None:
+        if self.users.keys().isdisjoint(delivery.to):
+            return  # it concerns other servers
         line = self.lines.get(delivery.pk)
         if line is None:  # opened after everybody's welcome
             line = Line(delivery.pk, delivery.conversation, delivery.seq - 1)
@@ -287,14 +298,18 @@ class Hub:
 
     def tell(self, user_ids: Iterable[int], frame: dict[str, Any], *, may_drop: bool) -> None:
         """Sends a frame to users' sockets, here and on other servers; it may get lost."""
-        outgoing = Outgoing(dump(frame))
-        remote = []
-        for user in user_ids:
-            self._show(user, outgoing, may_drop=may_drop)
-            message = names.frame_message(user, frame, self.origin, may_drop=may_drop)
-            remote.append((names.user_group(user), message))
-        if self.live and remote:
-            self.spawn(self.publish(remote))
+        to = list(user_ids)
+        if not to:
+            return
+        message = names.frame_message(to, frame, may_drop=may_drop)
+        self._frame(message[1])
+        if self.live:
+            self.spawn(self.publish([message]))
+
+    def _frame(self, message: dict[str, Any]) -> None:
+        outgoing = Outgoing(message["text"])
+        for user in message["to"]:
+            self._show(user, outgoing, may_drop=bool(message["may_drop"]))
 
     def _show(self, user_id: int, outgoing: Outgoing, *, may_drop: bool) -> None:
         here = self.users.get(user_id)
@@ -372,9 +387,12 @@ class Hub:
     async def _receive(self) -> None:
         """Reads this server's one channel until the layer fails; then is started anew."""
         if self._channel is None:
-            channel = await self.layer.new_channel("chat.hub.")
-            self._channel = channel
-            await self._rejoin()
+            try:
+                self._channel = await self.layer.new_channel("chat.hub.")
+                await self._rejoin()
+            except Exception as error:
+                self._is_away(error)
+                raise
         while True:
             message = await self.layer.receive(self._channel)
             try:
@@ -382,23 +400,25 @@ class Hub:
             except Exception:
                 logger.exception("chat_message_failed", kind=message.get("type"))
 
-    def _got(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        if kind == names.PROBE:
-            answered = self._probes.get(message["number"])
+    def _got(self, packet: dict[str, Any]) -> None:
+        if packet["type"] == names.PROBE:
+            answered = self._probes.get(packet["number"])
             if answered is not None:
                 answered.set()
-        elif kind == names.ACCESS:
-            self._known_parties.clear()
-            self._look_soon.set()
-        elif message["origin"] == self.origin:
-            return  # delivered here already
-        elif kind == names.EVENT:
+        elif packet["origin"] != self.origin:
+            for message in packet["messages"]:
+                self._got_message(message)
+
+    def _got_message(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == names.EVENT:
             self._event(message)
         elif kind == names.FRAME:
-            self._show(
-                message["user"], Outgoing(message["text"]), may_drop=bool(message["may_drop"])
-            )
+            self._frame(message)
+        elif kind == names.ACCESS:
+            self._known_parties.clear()
+            if any(user in self.users for user in message["users"]):
+                self._look_soon.set()
         elif kind == names.GONE and message["user"] in self.users:
             self.presence.still_here(message["user"])
 
@@ -427,9 +447,7 @@ class Hub:
                 self._is_away()
 
     async def _layer_works(self, number: int) -> bool:
-        groups = [f"chat.probe.{self.origin}"]
-        if hasattr(self.layer, "probe_groups"):
-            groups = self.layer.probe_groups(groups[0])
+        groups = self._one_on_each(f"chat.probe.{self.origin}")
         answers = {number * 1000 + index: group for index, group in enumerate(groups)}
         self._probes = {key: asyncio.Event() for key in answers}
         try:
@@ -443,10 +461,19 @@ class Hub:
             return False
         return True
 
+    def _one_on_each(self, name: str) -> Sequence[str]:
+        """Groups, one on each Redis."""
+        spread: Sequence[str] = (
+            self.layer.one_on_each(name) if hasattr(self.layer, "one_on_each") else (name,)
+        )
+        return spread
+
     async def _rejoin(self) -> None:
         if self._channel is not None:
-            for user in list(self.users):
-                await self.layer.group_add(names.user_group(user), self._channel)
+            self._groups = self._one_on_each(names.SERVERS)
+            for group in self._groups:
+                await self.layer.group_add(group, self._channel)
+            self._joined.set()
 
     async def _rejoin_now_and_then(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import structlog
@@ -41,6 +42,18 @@ def group_channel(group: str) -> str:
 def shard_of(channel: str, shards: int) -> int:
     """Which of several Redis addresses carries a channel."""
     return _consistent_hash(channel, shards)
+
+
+@cache
+def one_on_each(name: str, shards: int) -> tuple[str, ...]:
+    """Groups called ``name`` and a number, such that each of the Redis addresses carries one."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < shards:
+        group = f"{name}.{number}"
+        found.setdefault(shard_of(group_channel(group), shards), group)
+        number += 1
+    return tuple(found.values())
 
 
 def host_settings(url: str) -> dict[str, Any]:
@@ -156,13 +169,5 @@ class PipelinedLayer(RedisPubSubChannelLayer):
             _wrap_close(self, loop)
         return layer
 
-    def probe_groups(self, name: str) -> list[str]:
-        """Groups such that every Redis carries one, to find out whether all of them answer."""
-        shards = len(self._get_layer()._shards)
-        found: dict[int, str] = {}
-        number = 0
-        while len(found) < shards:
-            group = f"{name}.{number}"
-            found.setdefault(shard_of(group_channel(group), shards), group)
-            number += 1
-        return list(found.values())
+    def one_on_each(self, name: str) -> tuple[str, ...]:
+        return one_on_each(name, len(self._get_layer()._shards))

@@ -107,8 +107,7 @@ class Presence:
         if not self._hub.live:
             return
         await self._hub.pool.run(_depart, here.user_id)
-        gone = {"type": names.GONE, "origin": self._hub.origin, "user": here.user_id}
-        await self._hub.publish([(names.user_group(here.user_id), gone)])
+        await self._hub.publish([names.gone_message(here.user_id)])
         await asyncio.sleep(GRACE_SECONDS)
         known = await self._hub.pool.run(online, {here.user_id, *here.peers})
         if here.user_id not in known and self._hub.live:

@@ -26,61 +26,43 @@ REST_SECONDS = 2.0  # after a failure it is left alone, so that it costs one tim
 
 logger = structlog.get_logger("chat.publishing")
 
-Messages = Sequence[tuple[str, dict[str, Any]]]  # group and message
-
 FROM_NOWHERE = ""  # no server has delivered it yet
 
 
 def publish(entries: Sequence[Entry]) -> bool:
     """Sends the events of entries to everybody who takes part. False when Redis is away."""
-    messages = [names.event_message(entry, FROM_NOWHERE) for entry in entries if entry.audience]
-    return _send(
-        [(names.user_group(user), message) for message in messages for user in message["to"]]
-    )
+    return _send([names.event_message(entry) for entry in entries if entry.audience])
 
 
 def publish_to_users(
     user_ids: Iterable[int], frame: dict[str, Any], *, may_drop: bool = False
 ) -> bool:
     """Sends a frame without a number (marks, typing, presence) to users' sockets."""
-    return _send(
-        [
-            (names.user_group(pk), names.frame_message(pk, frame, FROM_NOWHERE, may_drop=may_drop))
-            for pk in user_ids
-        ]
-    )
+    return _send([names.frame_message(list(user_ids), frame, may_drop=may_drop)])
 
 
 def publish_moved(moved: Iterable[Moved]) -> bool:
     """Tells everybody concerned about marks that moved (`chat.marks.mark_all`)."""
-    return _send(
-        [
-            (names.user_group(pk), names.frame_message(pk, one.frame, FROM_NOWHERE))
-            for one in moved
-            for pk in one.to
-        ]
-    )
+    return _send([names.frame_message(one.to, one.frame) for one in moved])
 
 
 def access_changed(user_ids: Iterable[int]) -> bool:
     """Makes the servers with sockets of these users look at once at what they may see."""
-    users = list(user_ids)
-    message = names.access_message(users)
-    return _send([(names.user_group(pk), message) for pk in users])
+    return _send([names.access_message(list(user_ids))])
 
 
-def _send(messages: Messages) -> bool:
+def _send(messages: Sequence[names.Message]) -> bool:
     if not messages:
         return True
     return (_send_by_redis if settings.REDIS_URLS else _send_here)(messages)
 
 
-def _send_here(messages: Messages) -> bool:
+def _send_here(messages: Sequence[names.Message]) -> bool:
     from chat.hub import running_hub
 
     hub = running_hub()
     if hub is not None and hub.loop.is_running():
-        asyncio.run_coroutine_threadsafe(hub.publish(messages), hub.loop)
+        asyncio.run_coroutine_threadsafe(hub.publish(messages, FROM_NOWHERE), hub.loop)
     return True  # without a hub here there is no socket here
 
 
@@ -116,20 +98,24 @@ def _redis() -> _Redis:
         return _kept[urls]
 
 
-def _send_by_redis(messages: Messages, clock: Callable[[], float] | None = None) -> bool:
+def _send_by_redis(
+    messages: Sequence[names.Message], clock: Callable[[], float] | None = None
+) -> bool:
     import time
 
-    from chat.layer import group_channel, shard_of
+    from chat.layer import group_channel, one_on_each, shard_of
 
     now = (clock or time.monotonic)()
     kept = _redis()
     if now < kept.rest_until:
         return False
     serialize = get_channel_layer().serialize
+    shards = len(kept.clients)
     by_shard: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
-    for group, message in messages:
+    groups = one_on_each(names.SERVERS, shards)
+    for group, packet in names.packets(messages, FROM_NOWHERE, groups):
         channel = group_channel(group)
-        by_shard[shard_of(channel, len(kept.clients))].append((channel, serialize(message)))
+        by_shard[shard_of(channel, shards)].append((channel, serialize(packet)))
     try:
         for shard, some in by_shard.items():
             with kept.clients[shard].pipeline(transaction=False) as pipeline:

@@ -25,7 +25,7 @@ class LossyLayer(PipelinedLayer):
         chance = random.random()
         if chance < DROPPED:
             self.dropped += 1
-            if self.dropped % 100 == 0:
+            if self.dropped % 10 == 0:
                 logger.warning("dropped_on_purpose", messages=self.dropped)
             return
         await self._get_layer().group_send(group, message)
