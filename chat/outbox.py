@@ -33,6 +33,9 @@ class Flow(Protocol):
 
     paused: bool
     resumed: Callable[[], None] | None
+    # Gets each text that the client sends, and None for a binary message. Where the server does not
+    # know it, they come through ASGI's ``receive``.
+    received: Callable[[str | None], None] | None
 
     def write(self, outgoing: Outgoing) -> None: ...
     def close(self, code: int) -> None: ...
@@ -44,6 +47,7 @@ class AsgiFlow:
     def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         self.paused = False
         self.resumed: Callable[[], None] | None = None
+        self.received: Callable[[str | None], None] | None = None
         self._send = send
         self._task: asyncio.Task[None] | None = None
         self._code: int | None = None

@@ -97,13 +97,14 @@ async def application(scope: dict[str, Any], receive: Receive, send: SendEvent) 
         await send({"type": "websocket.close"})
         return
     offered = scope.get("subprotocols") or []
+    # Before it is accepted, so that no frame goes another way than the ones after it.
+    socket = ChatSocket(scope.get("clinic.flow") or AsgiFlow(send), hub_here())
     await send(
         {
             "type": "websocket.accept",
             "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None,
         }
     )
-    socket = ChatSocket(scope.get("clinic.flow") or AsgiFlow(send), hub_here())
     try:
         await socket.run(session_key(scope), receive)
     finally:
@@ -124,6 +125,7 @@ def session_key(scope: dict[str, Any]) -> str | None:
 class ChatSocket(Seat):
     __slots__ = (
         "_bucket",
+        "_early",
         "_floors",
         "_held",
         "_hub",
@@ -138,6 +140,9 @@ class ChatSocket(Seat):
     def __init__(self, flow: Any, hub: Hub) -> None:
         self._hub = hub
         self._outbox = Outbox(flow)
+        # A client may speak before it is welcomed.
+        self._early: list[str | None] | None = []
+        flow.received = self._received
         self._bucket = Bucket(settings.CHAT_FRAMES_PER_MINUTE)
         # Until the welcome is sent, what happens is held back; then what it includes is left out.
         self._held: list[Delivery | Outgoing] | None = []
@@ -150,17 +155,21 @@ class ChatSocket(Seat):
     # --- The life of a socket ---------------------------------------------------------------
 
     async def run(self, key: str | None, receive: Receive) -> None:
-        reading = asyncio.ensure_future(self._greet(key))
+        greeting = asyncio.ensure_future(self._greet(key))
         try:
             while True:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     return
-                if not reading.done():
-                    await reading  # a client may speak before it is welcomed
-                self._read(message)
+                self._received(message.get("text"))
         finally:
-            reading.cancel()
+            greeting.cancel()
+
+    def _received(self, text: str | None) -> None:
+        if self._early is None:
+            self._read(text)
+        else:
+            self._early.append(text)
 
     async def _greet(self, key: str | None) -> None:
         try:
@@ -192,6 +201,9 @@ class ChatSocket(Seat):
             else:
                 self._outbox.put(one)
         self._drop_floors()
+        early, self._early = self._early or [], None
+        for text in early:
+            self._read(text)
         try:
             await self._hub.presence.arrived(self, welcome.peers)
         except Exception as error:
@@ -233,10 +245,9 @@ class ChatSocket(Seat):
 
     # --- Frames from the client -------------------------------------------------------------
 
-    def _read(self, message: dict[str, Any]) -> None:
+    def _read(self, text: str | None) -> None:
         if self._outbox.closed:
             return
-        text = message.get("text")
         wait_ms = self._bucket.take()
         if wait_ms:
             found = _CLIENT_ID.search(text or "")
