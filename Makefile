@@ -5,7 +5,7 @@ export PYTHON
 PYTHON_RUN = exec tools/python.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-next lint format bench screenshot requirements
+.PHONY: help run test test-next lint format bench mutants screenshot requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ format: ## rewrites the Python files in the project's style
 
 bench: ## the benchmarks, written to bench/results/ (ARGS="pages" for one)
 	@$(PYTHON_RUN) -m tools.benchmarks -- $(ARGS)
+
+mutants: ## changes the rules of access bit by bit and looks whether a test notices
+	@$(PYTHON_RUN) -m tools.mutants
 
 screenshot: ## the README's picture, taken anew
 	@$(PYTHON_RUN) -m tools.screenshot
