@@ -45,6 +45,7 @@ class Transport:
     def __init__(self) -> None:
         self.paused = False
         self.resumed: Callable[[], None] | None = None
+        self.received: Callable[[str | None], None] | None = None
         self.written: list[str] = []
         self.code: int | None = None
 
