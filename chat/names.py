@@ -1,10 +1,9 @@
 """What socket servers are told through the channel layer, and where, in one place.
 
 All socket servers listen to the same group: one packet tells a whole batch to all of them, and each
-picks what concerns its sockets. A group per user would be two publishes and two receipts a message,
-each of which costs as much as storing it. With several Redis addresses there is one group on each;
-a conversation, or a user, always uses the same one. Packets are small dictionaries that any channel
-layer can carry.
+picks what concerns its sockets. A group per user would be two publishes and two receipts a message.
+With several Redis addresses there is one group on each; a conversation, or a user, always uses the
+same one. Packets are small dictionaries that any channel layer can carry.
 """
 
 from __future__ import annotations
