@@ -209,18 +209,19 @@ class PatientAdmin(ShownOnly, LargeList, admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Patient], search_term: str
     ) -> tuple[QuerySet[Patient], bool]:
-        born = _birth_date(search_term.strip())
-        if born is not None:
-            return queryset.filter(birth_date=born), False
+        digits = ""
         for word in search_term.replace(",", " ").split()[:WORDS_SEARCHED]:
-            day = _birth_date(word)
-            digits = "".join(sign for sign in word if sign.isdigit())
-            if day is not None:
-                queryset = queryset.filter(birth_date=day)
-            elif len(digits) >= DIGITS_OF_A_PHONE:
-                queryset = queryset.filter(_phone(digits))
-            else:
+            born = _birth_date(word)
+            if born is not None:
+                queryset = queryset.filter(birth_date=born)
+            elif any(sign.isalpha() for sign in word):
                 queryset = queryset.filter(name__icontains=word)
+            else:  # parts of a phone number, however it is written
+                digits += "".join(sign for sign in word if sign.isdigit()) or word
+        if len(digits) >= DIGITS_OF_A_PHONE:
+            queryset = queryset.filter(_phone(digits))
+        elif digits:
+            queryset = queryset.none()  # half of the town
         return queryset, False
 
     def get_list_display(self, request: HttpRequest) -> Any:
