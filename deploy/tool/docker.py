@@ -13,9 +13,15 @@ class Problem(Exception):
 
 
 def docker(
-    *arguments: str, text: str | None = None, environment: dict[str, str] | None = None
+    *arguments: str,
+    text: str | None = None,
+    environment: dict[str, str] | None = None,
+    with_errors: bool = False,
 ) -> str:
-    """What a docker command prints. ``text`` goes to its input, never into its arguments."""
+    """What a docker command prints. ``text`` goes to its input, never into its arguments.
+
+    ``with_errors``: also what it prints as errors, as a container's log does with its own.
+    """
     command = [os.environ.get("DOCKER") or "docker", *arguments]
     try:
         done = subprocess.run(
@@ -34,7 +40,7 @@ def docker(
         if "Cannot connect to the Docker daemon" in said:
             raise Problem("Docker does not answer. Start it, or set DOCKER_HOST to a manager's.")
         raise Problem(f"docker {' '.join(arguments[:3])} failed: {said}")
-    return done.stdout.strip()
+    return (done.stdout + (done.stderr if with_errors else "")).strip()
 
 
 def inspect(kind: str, name: str) -> dict[str, Any] | None:

@@ -177,7 +177,7 @@ def _quoted(word: str) -> str:
 def _printed(task: str) -> str:
     """A task's output. Its last lines reach the log's reader a moment after its end."""
     time.sleep(1)
-    return docker("service", "logs", "--raw", task)
+    return docker("service", "logs", "--raw", task, with_errors=True)
 
 
 def migrate(settings: Settings) -> str:

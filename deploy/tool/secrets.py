@@ -71,7 +71,8 @@ def values_for(group: str, settings: Settings, folder: Path) -> dict[str, str]:
             else ("clinic_migrate", "mysql_migrate_password")
         )
         url = "database_url" if group == "database" else "migrate_database_url"
-        return {first: new, url: f"mysql://{user}:{new}@mysql:3306/clinic"}
+        # The client does not ask for TLS by itself, and the server refuses everything else.
+        return {first: new, url: f"mysql://{user}:{new}@mysql:3306/clinic?ssl_mode=REQUIRED"}
     if group == "redis":
         new = password()
         return {"redis_password": new, "redis_url": f"redis://:{new}@redis:6379/0"}
