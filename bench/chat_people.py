@@ -14,6 +14,7 @@ import django
 django.setup()
 
 from django.contrib.auth.hashers import make_password  # noqa: E402
+from django.db import transaction  # noqa: E402
 
 from accounts.models import Patient, Role, User  # noqa: E402
 from chat.models import Conversation  # noqa: E402
@@ -55,4 +56,6 @@ def make(pairs: int) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(make(int(sys.argv[1]))))
+    with transaction.atomic():
+        made = make(int(sys.argv[1]))
+    print(json.dumps(made))

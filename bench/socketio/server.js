@@ -28,9 +28,9 @@ pool.on("connection", (connection) => {
 });
 
 const MINE = `SELECT c.id, c.public_id FROM chat_conversation c
-  JOIN accounts_patient p ON p.id = c.patient_id
-  JOIN directory_doctor d ON d.id = c.doctor_id
-  WHERE p.account_id = ? OR d.user_id = ?`;
+  JOIN accounts_patient p ON p.id = c.patient_id WHERE p.account_id = ?
+  UNION SELECT c.id, c.public_id FROM chat_conversation c
+  JOIN directory_doctor d ON d.id = c.doctor_id WHERE d.user_id = ?`;
 const LOCK = "SELECT last_seq FROM chat_conversation WHERE id = ? FOR UPDATE";
 const INSERT = `INSERT INTO chat_event
   (conversation_id, seq, kind, sender_id, client_id, body, target, reply_to, attachment_id, at)
