@@ -35,9 +35,15 @@ def _text(value: str) -> str:
 
 
 def account_of(connection: BaseDatabaseWrapper) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT CURRENT_USER()")
-        return quoted_account(str(cursor.fetchone()[0]))
+    """Asked without a database: before its first rights a user may not enter any."""
+    apart = connection.copy()
+    apart.settings_dict["NAME"] = ""
+    try:
+        with apart.cursor() as cursor:
+            cursor.execute("SELECT CURRENT_USER()")
+            return quoted_account(str(cursor.fetchone()[0]))
+    finally:
+        apart.close()
 
 
 def grant_tables(
