@@ -230,10 +230,10 @@ class AuditEventAdmin(ShownOnly, LargeList, admin.ModelAdmin):
     """Who did what, when and from where. Whose data it was is said by the chart's random id:
     administrators know no patients. It is searched by an account's address or a chart's id."""
 
-    list_display = ["at", "actor", "action", "object_type", "chart", "detail", "address"]
+    list_display = ["at_utc", "actor", "action", "object_type", "chart", "detail", "address"]
     list_select_related = ["patient"]
     fields = (
-        "at", "actor", "action", "object_type", "object_id", "chart", "number", "detail",
+        "at_utc", "actor", "action", "object_type", "object_id", "chart", "number", "detail",
         "address", "request_id", "hash",
     )  # fmt: skip
     readonly_fields = fields
@@ -241,6 +241,10 @@ class AuditEventAdmin(ShownOnly, LargeList, admin.ModelAdmin):
     search_help_text = gettext_lazy("An account’s e-mail address, or the id of a chart")
     ordering = ["-pk"]
     sortable_by = ()
+
+    @admin.display(description=gettext_lazy("at (UTC)"))
+    def at_utc(self, event: AuditEvent) -> str:
+        return f"{event.at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description=gettext_lazy("chart"))
     def chart(self, event: AuditEvent) -> str:

@@ -58,7 +58,7 @@ def save_typed(obj: Any, form: forms.ModelForm, *further: str) -> None:
     obj.save(update_fields=[*typed, *further])
 
 
-class StaffInline(admin.TabularInline):
+class StaffInline(admin.StackedInline):
     """Who answers the messages of this hospital. It lets people read what patients write, so only
     administrators decide it."""
 
@@ -211,7 +211,7 @@ def _places_of(request: HttpRequest) -> QuerySet[Hospital]:
     return Hospital.objects.filter(Q(pk__in=services) | Q(pk__in=hours)).order_by("name", "pk")
 
 
-class LanguageInline(admin.TabularInline):
+class LanguageInline(admin.StackedInline):
     model = DoctorLanguage
     extra = 0
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -19,7 +20,7 @@ from clinic.directory.models import Doctor, Hospital
 from clinic.directory.staff import hospitals_of
 from clinic.workplace import day as of_day
 from clinic.workplace.checklist import checklist
-from clinic.workplace.upkeep import upkeep_of
+from clinic.workplace.upkeep import approvals_at, upkeep_of
 from clinic.workplace.waiting import waiting_for_doctor, waiting_for_reception
 from records.access import treated_by
 from records.models import Note
@@ -103,7 +104,10 @@ def hospital_day(
         "chosen": chosen,
         "waiting": waiting,
         "waiting_count": waiting_count,
-        **_date_context(day, today, zone),
+        **approvals_at(hospitals),
+        **_date_context(
+            day, today, zone, hospital=hospital.slug, doctor=chosen["slug"] if chosen else ""
+        ),
     }
     return render(request, "workplace/hospital_day.html", frame | context)
 
@@ -172,9 +176,13 @@ def _noon(day: date, zone: str) -> datetime:
     return of_day.day_bounds(day, zone)[0] + timedelta(hours=12)
 
 
-def _date_context(day: date, today: date, zone: str) -> dict[str, Any]:
+def _date_context(day: date, today: date, zone: str, **kept: str) -> dict[str, Any]:
+    """What the navigation between days needs; ``kept`` is the rest of the address."""
     noon = _noon(day, zone)
+    chosen = {name: value for name, value in kept.items() if value}
     return {
+        "kept": chosen.items(),
+        "kept_query": "".join(f"&{urlencode({name: value})}" for name, value in chosen.items()),
         "day": day,
         "is_today": day == today,
         "day_words": date_words(noon, zone),

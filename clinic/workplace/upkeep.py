@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from accounts.roles import Role
-from clinic.directory.models import Doctor, Hospital, OpeningHours, Service
+from clinic.directory.models import Doctor, DoctorQuerySet, Hospital, OpeningHours, Service
 from clinic.jobs.models import OutgoingMail, RegularJob
 
 APPROVALS_SHOWN = 10
@@ -32,16 +32,26 @@ class Task:
 
 
 def upkeep_of(user: User, now: datetime) -> dict[str, Any]:
-    waiting = Doctor.objects.waiting_for_approval()
-    context: dict[str, Any] = {
-        "approvals": list(waiting.order_by("pk").prefetch_related("specialties")[:APPROVALS_SHOWN]),
-        "approvals_count": _counted(waiting),
-        "tasks": _directory_tasks(),
-    }
+    context = approvals(Doctor.objects.all()) | {"tasks": _directory_tasks()}
     if user.role == Role.ADMINISTRATOR:
         context["people"] = _people_tasks()
         context["checks"] = _checks(now)
     return context
+
+
+def approvals(doctors: DoctorQuerySet) -> dict[str, Any]:
+    """Those of ``doctors`` who wait for approval, the longest first."""
+    waiting = doctors.waiting_for_approval()
+    return {
+        "approvals": list(waiting.order_by("pk").prefetch_related("specialties")[:APPROVALS_SHOWN]),
+        "approvals_count": _counted(waiting),
+    }
+
+
+def approvals_at(hospitals: list[Hospital]) -> dict[str, Any]:
+    services = Service.objects.filter(hospital__in=hospitals).values("doctor_id")
+    hours = OpeningHours.objects.filter(hospital__in=hospitals).values("doctor_id")
+    return approvals(Doctor.objects.filter(Q(pk__in=services) | Q(pk__in=hours)))
 
 
 def _counted(rows: Any) -> int:

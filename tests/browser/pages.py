@@ -35,6 +35,7 @@ NO_PAGE = {
     "conversation_close": "takes a form",
     "conversation_reopen": "takes a form",
     "conversation_colleagues": "takes a form",
+    "visit_status": "takes a form; tests/browser/test_workplace.py walks it",
     "account_set_password": "every account has a password; leads to changing it",
     "account_confirm_login_code": "signing in by code is off; leads to signing in",
 }

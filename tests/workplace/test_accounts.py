@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
@@ -105,7 +106,7 @@ def test_an_administrator_adds_somebody_of_the_office(ada: Client, administrator
         "Nils Berg", Role.RECEPTION, True, True, False,
     )  # fmt: skip
     assert not user.has_usable_password()
-    assert not user.emailaddress_set.get().verified
+    assert not EmailAddress.objects.get(user=user).verified
     mail = OutgoingMail.objects.get()
     assert mail.to == user.email and "/accounts/password/reset/" in mail.text
     event = AuditEvent.objects.get(action="account.added")

@@ -137,8 +137,8 @@ def test_s17_the_list_of_patients_has_the_own_ones(
         assert "Ira Vance" not in search(client, words), words
     where = "charts" if who == "my_day" else "patients"
     assert f'href="/admin/{where}/{mine.patient.public_id}/"' in text_of(client, PATIENTS)
-    page = client.get(f"{PATIENTS}{mine.patient.pk}/change/")
-    assert page.headers["Location"] == f"/admin/{where}/{mine.patient.public_id}/"
+    opened = client.get(f"{PATIENTS}{mine.patient.pk}/change/")
+    assert opened.headers["Location"] == f"/admin/{where}/{mine.patient.public_id}/"
     shown = [
         client.get(f"{PATIENTS}{key}/change/").headers["Location"]
         for key in (foreign.patient.pk, 999_999)
