@@ -17,6 +17,8 @@ class Authority:
         self.certificate = folder / "authority.pem"
         self._key = folder / "authority.key"
         folder.mkdir(parents=True, exist_ok=True)
+        if self.certificate.exists():  # of a run that was kept
+            return
         run(
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", DAYS, "-subj", "/CN=stack-test authority"),
@@ -24,14 +26,14 @@ class Authority:
             *("-keyout", str(self._key), "-out", str(self.certificate)),
         )
 
-    def sign(self, name: str, folder: Path) -> tuple[Path, Path]:
+    def sign(self, name: str) -> tuple[Path, Path]:
         """A new certificate (with its chain) and key for the host, as files."""
-        key, asked, given = (folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
+        key, asked, given = (self.folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
         run(
             *("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
             *("-subj", f"/CN={self.host}", "-keyout", str(key), "-out", str(asked)),
         )
-        extensions = folder / f"{name}.ext"
+        extensions = self.folder / f"{name}.ext"
         extensions.write_text(
             f"subjectAltName=DNS:{self.host}\nextendedKeyUsage=serverAuth\n"
             "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"

@@ -7,6 +7,7 @@ import ctypes
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Crowd:
         self._namespace = namespace
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
+        self._further: list[Coroutine[Any, Any, None]] = []
         self.broken: list[str] = []  # of the driver itself
 
     def _run(self) -> None:
@@ -71,6 +73,10 @@ class Crowd:
         self.loop.run_forever()
 
     # --- From the main thread -----------------------------------------------------------------
+
+    def also(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something else that lives in the visitors' network, from the start to the end."""
+        self._further.append(work)
 
     def start(self) -> None:
         self._thread.start()
@@ -98,6 +104,10 @@ class Crowd:
     def is_quiet(self) -> bool:
         return not self.visitors.writing and not any(device.waiting for device in self.devices)
 
+    def counts(self) -> Counter[str]:
+        """What happened to all devices together."""
+        return sum((device.journal.counts for device in self.devices), Counter())
+
     @property
     def up(self) -> int:
         return sum(device.is_up for device in self.devices)
@@ -113,6 +123,8 @@ class Crowd:
     # --- On the loop --------------------------------------------------------------------------
 
     async def _begin(self) -> None:
+        for work in self._further:
+            self._start(work)
         for number, address in self._people:
             self._start(self.visitors.live(number, address))
         for device in self.devices:

@@ -5,10 +5,13 @@ Each returns the checks of its row; the runner adds errors, what was acknowledge
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+from deploy.swarm_test import images
+from deploy.swarm_test.authority import Authority
 from deploy.swarm_test.crowd import Crowd, wait_until
 from deploy.swarm_test.nodes import Cluster
 from deploy.swarm_test.records import Request, errors, last_error_after, moves, percentile
@@ -31,9 +34,9 @@ class Scene:
     stack: Stack
     crowd: Crowd
     row: Row
-    tags: dict[str, str]  # "next" images by name: "2", "3", "4", "bad"
+    authority: Authority
+    backup_key: Path
     baseline_p99: float  # milliseconds of a GET while nothing breaks
-    chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     @property
     def begun(self) -> float:
@@ -339,9 +342,9 @@ def _last_error(scene: Scene) -> float:
 def three_updates(scene: Scene) -> list[Check]:
     scene.breaks_now()
     most_moves = 0
-    for number in ("2", "3", "4"):
+    for number in images.NEXT:
         began = time.monotonic()
-        scene.stack.operate("update", scene.tags[number])
+        scene.stack.operate("update", number)
         scene.stack.wait_until_whole(SERVED, UPDATE_SECONDS)
         scene.settle(8)  # the old tasks drain
         away = [one for one in scene.crowd.records.away if one.back >= began]
@@ -358,7 +361,7 @@ def three_updates(scene: Scene) -> list[Check]:
 def bad_image(scene: Scene) -> list[Check]:
     before = scene.stack.image("web")
     scene.breaks_now()
-    done = scene.stack.operate("update", scene.tags["bad"], check=False)
+    done = scene.stack.operate("update", images.BAD, check=False)
     scene.stack.wait_until_whole(SERVED, UPDATE_SECONDS)
     scene.recovered(time.monotonic() - scene.begun)
     scene.settle()
@@ -442,3 +445,10 @@ def cut_off(scene: Scene) -> list[Check]:
         ),
         Check("all sockets are back", float(up), least=1),
     ]
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    play: Callable[[Scene], list[Check]]
+    expected: str

@@ -53,10 +53,10 @@ class Ledger:
             self.note("empty folder", path=path)
             Path(path).mkdir(parents=True)
 
-    def undo(self, *, keep: int = 0) -> None:
-        """Takes everything away, the newest first, down to the first ``keep`` entries."""
+    def undo(self, *, first: int = 0, last: int | None = None) -> None:
+        """Takes everything away, or the entries from ``first`` to before ``last``; newest first."""
         failed = []
-        for entry in reversed(self.entries[keep:]):
+        for entry in reversed(self.entries[first:last]):
             try:
                 _UNDO[entry["kind"]](entry)
             except (OSError, LeftBehind, subprocess.CalledProcessError) as error:

@@ -6,7 +6,6 @@ import ssl
 import time
 from pathlib import Path
 
-from deploy.swarm_test.authority import Authority
 from deploy.swarm_test.crowd import wait_until
 from deploy.swarm_test.faults import APP, SERVED, UPDATE_SECONDS, Scene
 from deploy.swarm_test.nodes import HUB, in_namespace, run
@@ -33,10 +32,12 @@ def rotate_secret_key(scene: Scene) -> list[Check]:
     ]
 
 
-def rotate_certificate(scene: Scene, authority: Authority, folder: Path) -> list[Check]:
-    certificate, key = authority.sign("renewed", folder)
+def rotate_certificate(scene: Scene) -> list[Check]:
+    certificate, key = scene.authority.sign("renewed")
     scene.breaks_now()
-    scene.stack.operate("secrets", "rotate", "tls", str(certificate), str(key))
+    scene.stack.operate(
+        *("secrets", "rotate", "tls"), TLS_CERTIFICATE=str(certificate), TLS_KEY=str(key)
+    )
     scene.stack.wait_until_whole(SERVED, UPDATE_SECONDS)
     scene.recovered(time.monotonic() - scene.begun)
     scene.settle()
@@ -67,7 +68,7 @@ def _shown(scene: Scene, edge: str) -> str:
     return said[begin:end] + "-----END CERTIFICATE-----\n"
 
 
-def restore_elsewhere(scene: Scene, key: Path) -> list[Check]:
+def restore_elsewhere(scene: Scene) -> list[Check]:
     """Backup, then the database's node loses its volume for good, then a restore on another.
 
     Nobody writes from just before the backup: what is acknowledged after the last backup is what
@@ -86,7 +87,9 @@ def restore_elsewhere(scene: Scene, key: Path) -> list[Check]:
     _destroy(scene)
     stack.docker("node", "update", "--label-rm", "clinic.mysql", old.node.name)
     stack.docker("node", "update", "--label-add", "clinic.mysql=true", new.name)
-    stack.operate("restore", "--identity", str(key), "--yes")
+    stack.docker("service", "scale", "--detach", f"{NAME}_mysql=1")
+    stack.wait_until_whole(["mysql"], UPDATE_SECONDS)
+    stack.operate("restore", "--key", str(scene.backup_key), "--yes")
     if not wait_until(lambda: stack.is_whole(["mysql", *SERVED]), UPDATE_SECONDS, every=0.5):
         raise StackFailed(stack.trouble())
     scene.recovered(time.monotonic() - scene.begun)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ PATIENCE_SECONDS = 90.0
 PASSWORD = "sample-data-only-1"  # noqa: S105  (the sample data's, in the documentation)
 CANCEL_RATE = 0.15
 SIGN_IN_RATE = 0.01
+STYLE = re.compile(r'href="(/static/[^"]+\.css)"')
 
 
 class Visitors:
@@ -54,11 +56,12 @@ class Visitors:
 
     async def _visit(self, browser: Browser, chance: random.Random) -> None:
         browser.session = ""
-        await self._look(browser, chance, "/")
+        home = await self._look(browser, chance, "/")
         specialty = quote(chance.choice(self._specialties))
         await self._look(browser, chance, f"/doctors/?specialty={specialty}")
         await self._look(browser, chance, f"/doctors/{chance.choice(self._slugs)}/")
-        await self._look(browser, chance, "/static/css/clinic.css", kind="static")
+        if home is not None and (style := STYLE.search(home.text)):
+            await self._look(browser, chance, style[1], kind="static")
         if chance.random() < SIGN_IN_RATE and self.may_write:
             await self._sign_in(browser)
         if not self.may_write or not self.slots:
@@ -86,9 +89,9 @@ class Visitors:
 
     async def _look(
         self, browser: Browser, chance: random.Random, path: str, *, kind: str = "page"
-    ) -> None:
+    ) -> Answer | None:
         await asyncio.sleep(chance.expovariate(1 / self.pause))
-        await self._ask(browser, kind, "GET", path)
+        return await self._ask(browser, kind, "GET", path)
 
     async def _ask(
         self,
@@ -106,7 +109,8 @@ class Visitors:
             answer = await (browser.get(path) if fields is None else browser.post(path, fields))
             status = answer.status
             if status not in expect:
-                wrong = f"{method} {status} {answer.headers.get('location', '')}".strip()
+                where = answer.headers.get("location", path.partition("?")[0])
+                wrong = f"{method} {status} {where[:60]}"
             wrong = unfit(answer) or wrong
         except Unreached as error:
             wrong = f"{method} {error}"

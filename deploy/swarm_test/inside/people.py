@@ -107,7 +107,7 @@ def slots(wanted: int, bookers: int) -> list[dict[str, Any]]:
     """Times that nobody else of the load wants, each with a person who has no other visit then."""
     services: dict[int, Service] = {}
     for service in Service.objects.filter(
-        doctor__in=Doctor.objects.public(), is_active=True
+        doctor__in=Doctor.objects.public().filter(accepts_new=True), is_active=True
     ).select_related("doctor", "hospital"):
         services.setdefault(service.doctor_id, service)  # one of each, or they would collide
     now = timezone.now()
