@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import statistics
 import sys
@@ -179,11 +180,16 @@ def main(arguments: Sequence[str] = ()) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # servers inherit it
     rates = [int(rate) for rate in asked.rates.split(",")]
     peer = not asked.alone and peer_is_here()
-    begun, rows = time.monotonic(), []
+    begun, rows, load_before = time.monotonic(), [], os.getloadavg()[0]
     for servers in (int(number) for number in asked.servers.split(",")):
         with chat_stack(pairs=asked.pairs, servers=servers, peer=peer) as stack:
             rows += _run(lambda: _rounds(stack, rates, rounds=asked.rounds, seconds=asked.seconds))
-    facts = {"rounds": asked.rounds, "seconds of each run": asked.seconds, "fsync ms": sync_ms()}
+    facts = {
+        "rounds": asked.rounds,
+        "seconds of each run": asked.seconds,
+        "fsync ms": sync_ms(),
+        "load before and after": [round(load_before, 1), round(os.getloadavg()[0], 1)],
+    }
     save("chat", rows, **facts, minutes=round((time.monotonic() - begun) / 60, 1))
     if asked.idle:
         save("chat_idle", idle(asked.idle, peer=peer))
