@@ -5,7 +5,7 @@ where they are looked up (`handled_by`, `known_to_reception`, `patients_of`). No
 record: records are no part of the admin's lists, and `records.access` alone decides about them.
 
 `User.has_perm` answers from here and from nowhere else: neither `is_superuser` nor rows of groups
-and permissions add anything (docs/adr/0009-roles-in-code.md).
+and permissions add anything (docs/adr/0010-roles-in-code.md).
 """
 
 from __future__ import annotations

@@ -31,10 +31,13 @@ from appointments.care import known_to_reception, patients_of
 from appointments.models import Appointment
 from appointments.visit_words import clock_words
 from appointments.zones import local
+from clinic.directory.models import Doctor
 from clinic.directory.staff import hospitals_of
+from clinic.directory.text import fold
 
 DIGITS_OF_A_PHONE = 4  # fewer digits would find half of the town
 WORDS_SEARCHED = 6
+DOCTORS_SEARCHED = 200
 BIRTH_DATE_FORMATS = ("%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y")
 
 
@@ -121,9 +124,12 @@ class AppointmentAdmin(ShownOnly, LargeList, admin.ModelAdmin):
             return queryset, False
         if len(words) == 1 and queryset.filter(reference=words[0]).exists():
             return queryset.filter(reference=words[0]), False
+        doctors = Doctor.objects.all()
         for word in words:
-            queryset = queryset.filter(doctor__search_text__contains=word.lower())
-        return queryset, False
+            doctors = doctors.filter(search_text__contains=fold(word))
+        # Read at once: each doctor's visits lie side by side in an index.
+        found = list(doctors.values_list("pk", flat=True)[:DOCTORS_SEARCHED])
+        return queryset.filter(doctor__in=found), False
 
     @admin.display(description=gettext_lazy("starts"))
     def starts(self, visit: Appointment) -> str:
