@@ -296,8 +296,6 @@ class Plan:
         """Whether the patient was asked about allergies, by lists and by the allergies taken."""
         has_active = bool(active_allergies(chart))
         there = AllergyStatement.objects.filter(patient=chart).first()
-        if has_active and (there is None or there.none_known):
-            there = note_asked(chart, none_known=False, by=self.by, now=self.now)
         for entry in self.lists:
             none_known = NIL_KNOWN in codes_of(entry.resource.get("emptyReason"))
             asked = moment(entry.resource.get("date")) or self.now
@@ -311,6 +309,8 @@ class Plan:
                 kind[entry.kind] += 1
                 there = note_asked(chart, none_known=none_known, by=self.by, now=asked)
                 self._tell()
+        if has_active and (there is None or there.none_known):
+            note_asked(chart, none_known=False, by=self.by, now=self.now)
 
     def _leave_out(self, entry: Entry, why: str) -> None:
         self.report.left_out[(entry.kind, why)] += 1

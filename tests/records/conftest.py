@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.records.ward import Ward, open_ward
@@ -9,3 +12,15 @@ from tests.records.ward import Ward, open_ward
 def records(db: None) -> Ward:
     """A ward whose clock is passed in."""
     return open_ward()
+
+
+@pytest.fixture
+def uploads(settings: Any, tmp_path: Path) -> Path:
+    """The folder that uploads go to in this test."""
+    folder = tmp_path / "uploads"
+    kept = {
+        "BACKEND": "clinic.uploads.storage.FolderStorage",
+        "OPTIONS": {"location": folder},
+    }
+    settings.STORAGES = settings.STORAGES | {"uploads": kept}
+    return folder

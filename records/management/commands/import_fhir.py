@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import Patient
 from appointments.models import Appointment
-from clinic.directory.progress import Progress
+from clinic.progress import Progress
 from records.fhir.importing import import_bundle
 from records.fhir.storing import Report
 from records.refusals import RecordRefused
@@ -41,7 +41,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         patient = self._patient(options["patient"])
         bundle = self._bundle(options["file"])
-        count = len(bundle.get("entry") or ()) if isinstance(bundle, dict) else 0
+        entries = bundle.get("entry") if isinstance(bundle, dict) else None
+        count = len(entries) if isinstance(entries, list) else 0
         progress = Progress(self.stdout, "Resources", count)
         try:
             report = import_bundle(
