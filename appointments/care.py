@@ -119,7 +119,7 @@ def known_to_reception(user: Any) -> PatientQuerySet:
     if not user.is_staff:
         return charts.none()
     # Empty for everybody but reception, so nothing is found for them.
-    here = list(hospitals_of(user).values_list("pk", flat=True))
+    here = [hospital.pk for hospital in hospitals_of(user).only("pk")]
     visits = Appointment.objects.filter(patient=OuterRef("pk"), hospital__in=here)
     registered = Registration.objects.filter(patient=OuterRef("pk"), hospital__in=here)
     return charts.filter(Q(Exists(visits)) | Q(Exists(registered)))

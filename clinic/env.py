@@ -54,9 +54,9 @@ def number(name: str, default: int, *, least: int = 0) -> int:
     return result
 
 
-def words(name: str) -> list[str]:
-    """A comma-separated list, empty when unset."""
-    return [word.strip() for word in text(name, "").split(",") if word.strip()]
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
 def is_origin(text: str) -> bool:

@@ -196,7 +196,7 @@ else:
 if _migrating:  # whose rights `database_grants` sets
     DATABASES["app"] = {**_database, **_read["DATABASE_URL"], "TEST": {"MIRROR": "default"}}
 # Tables to which the site's own database user may only add rows.
-AUDIT_TABLES = env.words("AUDIT_TABLES", "accounts_auditevent,accounts_auditanchor")
+AUDIT_TABLES = env.words("AUDIT_TABLES", "accounts_auditevent,accounts_auditanchor,chat_event")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URLS = env.redis("REDIS_URL")
@@ -353,10 +353,6 @@ MFA_FORMS = {
     "authenticate_webauthn": "accounts.second_factor_forms.PasskeyForm",
     "reauthenticate_webauthn": "accounts.second_factor_forms.PasskeyAgainForm",
 }
-
-# --- Audit ----------------------------------------------------------------------------------
-# The application's database user may add rows to these and read them, and nothing else.
-AUDIT_TABLES = ["accounts_auditevent", "accounts_auditanchor", "chat_event"]
 TERMS_VERSION = "2026-11-01"  # shown on the terms page and stored with each acceptance
 
 # --- Mail -----------------------------------------------------------------------------------
