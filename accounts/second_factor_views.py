@@ -16,11 +16,19 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.forms import Form
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
+from django.views.generic import TemplateView
 
 from accounts import second_factor, sessions
 from accounts.audit import record
@@ -30,6 +38,12 @@ from accounts.views import LOCK_SECONDS, RefusalStatus
 
 class Refusing(RefusalStatus):
     """422 for a refused form; 429 when a limit is behind it, which these forms say at the field."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        # Before allauth looks who asks, or a method that no page takes would answer with a page.
+        if (request.method or "").lower() not in self.http_method_names:
+            return HttpResponseNotAllowed(name.upper() for name in self.http_method_names)
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
     def form_invalid(self, form: Form) -> HttpResponse:
         response = super().form_invalid(form)
@@ -214,15 +228,11 @@ class RecoveryCodesView(recovery_views.ViewRecoveryCodesView):
         }
 
 
-@method_decorator(login_required, name="dispatch")
+@method_decorator([require_safe, login_required], name="dispatch")
 class DownloadCodesView(recovery_views.DownloadRecoveryCodesView):
-    http_method_names = ["get", "head", "options"]
-
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         self.unused_codes = _codes_of(request)
-        return super(recovery_views.DownloadRecoveryCodesView, self).dispatch(
-            request, *args, **kwargs
-        )
+        return TemplateView.dispatch(self, request, *args, **kwargs)
 
 
 class NewCodesView(Refusing, recovery_views.GenerateRecoveryCodesView):

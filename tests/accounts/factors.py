@@ -74,7 +74,7 @@ class Passkey:
     def created(self, options: dict[str, Any]) -> str:
         """The answer to `navigator.credentials.create`."""
         given = options["publicKey"]
-        public = ES256.from_cryptography_key(self._key.public_key())
+        public = ES256.from_cryptography_key(self._key.public_key())  # type: ignore[no-untyped-call]
         credential = AttestedCredentialData.create(b"\0" * 16, self.id, public)
         flags = AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.UV | AuthenticatorData.FLAG.AT
         data = AuthenticatorData.create(sha256(given["rp"]["id"].encode()), flags, 0, credential)

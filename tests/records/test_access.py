@@ -59,7 +59,7 @@ def other(db: None) -> Doctor:
 
 
 def user_of(doctor: Doctor) -> User:
-    return User.objects.get(pk=doctor.user_id)
+    return User.objects.get(doctor=doctor)
 
 
 def relate(doctor: Doctor, patient: Patient, why: str = Why.VISIT, **facts: Any) -> CareRelation:
@@ -126,7 +126,7 @@ def test_a_relation_alone_lets_nobody_read(
 ) -> None:
     """A row is not enough: the account must be an active doctor's, today."""
     relate(doctor, alice.chart)
-    User.objects.filter(pk=doctor.user_id).update(**change)
+    User.objects.filter(doctor=doctor).update(**change)
     assert not treated_by(user_of(doctor), NOW).exists()
     assert not readable_by(user_of(doctor), NOW).exists()
     assert list(patients_of(user_of(doctor), NOW, in_emergency=False)) == []
