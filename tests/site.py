@@ -66,6 +66,7 @@ class Site:
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "ALLOW_HTTP": "1",
             "STAFF_MFA_REQUIRED": "0",
+            "STAFF_IDLE_MINUTES": "600",  # people are signed in once, at the beginning of a run
             "TRUSTED_PROXY_COUNT": "0",
             "PUBLIC_URL": self.url,
             "EMAIL_URL": f"filemail:///{self._mail_folder}",
