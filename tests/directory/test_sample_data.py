@@ -24,6 +24,9 @@ from chat.models import Conversation, Event
 from clinic.directory.holidays import public_holidays
 from clinic.directory.models import Doctor, Hospital, Service
 from clinic.directory.reference import specialty_facts
+from records.charts import summary
+from records.entries import FACTS
+from records.models import AllergyStatement, Encounter, Note
 
 pytestmark = pytest.mark.django_db
 
@@ -35,9 +38,11 @@ def make(sizes: Sizes = SMALL, now: datetime = NOW) -> None:
     make_sample_data(sizes=sizes, now=now, report=lambda what, done, total: None)
 
 
-def remove_conversations() -> None:
+def remove_what_keeps_people() -> None:
     Event.objects.all().delete()
     Conversation.objects.all().delete()
+    for model in [Note, AllergyStatement, *FACTS, Encounter]:
+        model.objects.all().delete()
 
 
 def everything() -> list[Any]:
@@ -50,7 +55,11 @@ def everything() -> list[Any]:
     )
     hospitals = Hospital.objects.order_by("pk").values_list("name", "address", "latitude")
     services = Service.objects.order_by("pk").values_list("code", "name", "price_cents")
-    return [list(visits), list(doctors), list(hospitals), list(services)]
+    entries: list[Any] = []
+    for model in [Encounter, *FACTS]:
+        entries += model.objects.order_by("pk").values_list("public_id", "recorded_at")
+    entries += Note.objects.order_by("pk").values_list("public_id", "body")
+    return [list(visits), list(doctors), list(hospitals), list(services), entries]
 
 
 def test_visits_and_holds_are_sound() -> None:
@@ -111,7 +120,7 @@ def test_most_doctors_have_free_times_soon_and_nobody_is_at_the_limit() -> None:
 def test_the_same_seed_and_day_give_the_same_data() -> None:
     make()
     first = everything()
-    remove_conversations()
+    remove_what_keeps_people()
     Appointment.objects.all().delete()
     Doctor.objects.all().delete()
     Hospital.objects.all().delete()
@@ -123,14 +132,20 @@ def test_the_same_seed_and_day_give_the_same_data() -> None:
 
 
 def strip(data: list[Any]) -> list[Any]:
-    visits, doctors, hospitals, services = data
-    return [[row[1:] for row in visits], doctors, hospitals, [row[1:] for row in services]]
+    visits, doctors, hospitals, services, entries = data
+    return [
+        [row[1:] for row in visits],
+        doctors,
+        hospitals,
+        [row[1:] for row in services],
+        entries,
+    ]
 
 
 def test_another_seed_gives_other_data() -> None:
     make()
     names = set(Doctor.objects.values_list("name", flat=True))
-    remove_conversations()
+    remove_what_keeps_people()
     Appointment.objects.all().delete()
     Doctor.objects.all().delete()
     User.objects.all().delete()
@@ -258,3 +273,23 @@ def test_patient_n_talks_with_doctor_n_and_some_with_reception() -> None:
     reception = User.objects.get(email="reception@example.org")
     seen = Conversation.objects.visible_to(reception, NOW)
     assert set(seen) == set(desk)
+
+
+def test_doctor_n_has_the_record_of_patient_n() -> None:
+    make()
+    for number in (1, 2, SMALL.doctors):
+        patient = Patient.objects.get(account__email=f"patient{number}@example.org")
+        doctor = User.objects.get(email=f"doctor{number}@example.org")
+        known = summary(patient, by=doctor, now=NOW)
+        assert len(known.conditions) == 2 and known.medications and known.prescriptions
+        assert known.allergies or known.allergy_words == "No known allergies"
+        assert [reading.name for reading in known.vital_signs] == [
+            "Blood pressure",
+            "Heart rate",
+            "Body weight",
+        ]
+        notes = Note.objects.visible_to(doctor, NOW).filter(patient=patient)
+        assert notes.exists() and not notes.drafts().exists()
+        assert set(notes.values_list("encounter__appointment__doctor__user", flat=True)) == {doctor.pk}
+    assert not Note.objects.exclude(patient__account__email__startswith="patient").exists()
+    assert not Note.objects.filter(signed_at__gt=NOW).exists()
