@@ -161,7 +161,7 @@ MEETING = st.fixed_dictionaries(
     }
 )
 BODY = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), min_size=1, max_size=80
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), min_size=1, max_size=80
 ).filter(lambda text: bool(text.strip()))
 WRITTEN = st.fixed_dictionaries(
     {"body": BODY, "amendments": st.lists(BODY, max_size=2), "draft": st.booleans()}

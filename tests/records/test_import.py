@@ -514,7 +514,7 @@ def test_the_commands_refusal_is_in_the_trail(records: Ward, tmp_path: Path) -> 
 
 
 def test_notes_come_with_their_amendments(nora: Patient) -> None:
-    meeting = {"context": {"encounter": [{"reference": "Encounter/encounter"}]}}
+    meeting: dict[str, Any] = {"context": {"encounter": [{"reference": "Encounter/encounter"}]}}
     note = file_of("note", data="Lungs clear.\r\nÄ".encode(), **meeting)
     later = file_of("later", data=b"Left lung.", **meeting) | {
         "relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/note"}}]
