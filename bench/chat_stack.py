@@ -168,6 +168,7 @@ def chat_stack(*, pairs: int, servers: int = 1, peer: bool = False) -> Iterator[
             "ALLOWED_HOSTS": "127.0.0.1",
             "ALLOW_HTTP": "1",
             "STAFF_MFA_REQUIRED": "0",
+            "STAFF_IDLE_MINUTES": "600",  # sessions are made once, before a long run
             "PUBLIC_URL": "http://127.0.0.1",
             "CHAT_FRAMES_PER_MINUTE": "100000000",
             "LOG_LEVEL": "WARNING",

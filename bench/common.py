@@ -167,6 +167,7 @@ def production_environment(database_url: str) -> dict[str, str]:
         "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
         "ALLOW_HTTP": "1",
         "STAFF_MFA_REQUIRED": "0",
+        "STAFF_IDLE_MINUTES": "600",  # sessions are made once, before a long run
         "TRUSTED_PROXY_COUNT": "0",
         "LOG_LEVEL": "WARNING",
     }

@@ -95,7 +95,7 @@ def test_s11_a_doctor_who_left_is_out_of_the_conversation(
     with pytest.raises(NobodyAnswers):
         open_conversation(
             patient=alice.chart,
-            doctor=talk.doctor,
+            doctor=Doctor.objects.get(user=amara),
             hospital=talk.hospital,
             by=alice,
             now=timezone.now(),
@@ -146,7 +146,7 @@ def test_closing_ends_the_access_it_gave_and_starting_again_brings_it_back(
     CareRelation.objects.all().delete()
     for why in ("visit", "conversation"):
         CareRelation.objects.create(
-            doctor=talk.doctor,
+            doctor=Doctor.objects.get(user=amara),
             patient=talk.patient,
             why=why,
             since=now - timedelta(days=9),
