@@ -31,6 +31,9 @@ bench: ## the benchmarks, written to bench/results/ (ARGS="pages" for one)
 mutants: ## changes the rules of access bit by bit and looks whether a test notices
 	@$(PYTHON_RUN) -m tools.mutants
 
+stack-test: ## the real stack on three Swarm nodes, broken under load; root on Debian 12 (ARGS="--only ...")
+	@$(PYTHON_RUN) -m tools.stack_test -- $(ARGS)
+
 screenshot: ## the README's picture, taken anew
 	@$(PYTHON_RUN) -m tools.screenshot
 

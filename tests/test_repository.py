@@ -15,7 +15,8 @@ from tools.pins import HASH, compiled_files, unpinned
 ROOT = Path(__file__).resolve().parent.parent
 # Files of others, kept as they came.
 VENDORED = ("static/vendor/", "LICENSE")
-TARGETS = ["help", "run", "test", "test-next", "lint", "format", "bench", "requirements"]
+TARGETS = ["help", "run", "test", "test-next", "lint", "format", "bench", "stack-test"]
+TARGETS += ["requirements"]
 # Spelled in parts, or this file would find itself.
 MACHINE_PATHS = [rf"(?<![\w.~-])/{name}/" for name in ("work", "root", "Users", "home")]
 REGISTRY_HOSTS = ["pypi" + r"\.org", "python" + r"hosted\.org", "npmjs" + r"\.(?:org|com)"]

@@ -24,6 +24,7 @@ PROGRAMS = {
     "mariadb-install-db": "mariadb-server",
     "redis-server": "redis-server",
     "nginx": "nginx",
+    "promtool": "prometheus",
     "gcc": "gcc",
     "pkg-config": "pkg-config",
 }
@@ -93,6 +94,17 @@ def _apt(*arguments: str, tries: int) -> bool:
             return True
         say("\n".join(done.stdout.splitlines()[-15:]))
     return False
+
+
+def install(packages: list[str]) -> None:
+    """Installs Debian packages without starting their services; ``SystemExit`` says what failed."""
+    say(f"Installing {', '.join(packages)} …")
+    with _no_service_starts():
+        if not (
+            _apt("update", tries=4)
+            and _apt("install", "--no-install-recommends", *packages, tries=3)
+        ):
+            raise SystemExit(f"These packages could not be installed: {', '.join(packages)}.")
 
 
 def ensure() -> None:

@@ -137,7 +137,12 @@ def _delete_cgroup(entry: dict[str, Any]) -> None:
         time.sleep(0.1)
 
 
+def _nothing(entry: dict[str, Any]) -> None:
+    """The run itself is on the list so that a second one can see it."""
+
+
 _UNDO = {
+    "runner": _nothing,
     "process": _end_process,
     "namespace": _delete_namespace,
     "folder": _delete_folder,

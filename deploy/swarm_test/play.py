@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -224,13 +225,8 @@ class Play:
             for device in crowd.devices
             for at, _ in list(device.acknowledged.values())
         )
-        kinds: dict[str, int] = {}
-        for one in seen:
-            if one.wrong:
-                kinds[f"{one.kind}: {one.wrong[:60]}"] = (
-                    kinds.get(f"{one.kind}: {one.wrong[:60]}", 0) + 1
-                )
-        row.notes += [f"{times} × {what}" for what, times in sorted(kinds.items())[:4]]
+        kinds = Counter(f"{one.kind} {one.status or one.wrong[:50]}" for one in seen if one.wrong)
+        row.notes += [f"{times} × {what}" for what, times in kinds.most_common(4)]
         self.rows.append(row)
         say(
             f"{fault.name}: {row.errors} errors of {len(seen)} requests, "

@@ -147,7 +147,9 @@ class Stack:
             name, replicas, *_ = line.split()
             if name == f"{NAME}_{service}":
                 running, _, wanted = replicas.partition("/")
-                return int(running), int(wanted)
+                # Of a global service the Swarm counts a task only once it has been made.
+                most = len(self.cluster.nodes) if service == "nginx" else int(wanted)
+                return int(running), most
         return 0, 0
 
     def is_whole(self, services: Iterable[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -75,7 +76,7 @@ class Visitors:
             return
         self.writing += 1
         try:
-            booking = await self._book(browser, chance, slot)
+            booking = await self._book(browser, slot)
             if booking.visit:
                 await self._look(browser, chance, f"/appointments/{booking.visit}/")
                 if chance.random() < CANCEL_RATE and self.may_write:
@@ -119,8 +120,8 @@ class Visitors:
         )
         return answer
 
-    async def _book(self, browser: Browser, chance: random.Random, slot: dict[str, Any]) -> Booking:
-        key = f"{chance.getrandbits(128):032x}"
+    async def _book(self, browser: Browser, slot: dict[str, Any]) -> Booking:
+        key = secrets.token_urlsafe(18)
         booking = Booking(key, slot["booker"], time.monotonic())
         self.records.bookings[key] = booking
         fields = {
