@@ -5,7 +5,7 @@ export PYTHON
 PYTHON_RUN = exec tools/python.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-next lint format bench mutants screenshot requirements
+.PHONY: help run test test-next lint format bench stack-test mutants screenshot requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
