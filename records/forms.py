@@ -98,7 +98,7 @@ class NoteForm(forms.Form):
     """The text of a note and which save of it the writer saw last."""
 
     body = PlainTextField(
-        label=_("Text"),
+        label=_("Text of the note"),
         required=False,
         # Not max_length: a count of what is left of ten pages only disturbs.
         validators=[MaxLengthValidator(longest(Note, "body"))],
@@ -271,7 +271,9 @@ class EmergencyForm(forms.Form):
 
 
 class ReferralForm(forms.Form):
-    colleague = line(_("Name of the colleague"), most=100)
+    colleague = line(
+        _("Name of the colleague"), most=100, missing=_("Enter the name of the colleague.")
+    )
     to = forms.ChoiceField(
         label=_("Who?"),
         widget=forms.RadioSelect,

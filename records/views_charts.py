@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,16 +17,17 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 
 from accounts.audit import record
 from accounts.models import Patient, User
 from appointments.models import Appointment, CareRelation, Status
 from appointments.zones import local
 from records.access import treated_by
-from records.charts import timeline
+from records.charts import NoteThread, TimelineItem, timeline
 from records.encounters import begin
 from records.forms import ChartSearchForm, EncounterForm
-from records.models import Encounter, Note
+from records.models import Encounter, Entry, Note
 from records.notes import start_note
 from records.refusals import RecordRefused
 from records.views_common import (
@@ -33,7 +36,6 @@ from records.views_common import (
     doctor_or_404,
     refused,
     sheet_of,
-    visit_of_now,
     visits_today,
     zone_of,
 )
@@ -113,11 +115,13 @@ def _drafts(user: User, now: datetime) -> list[Note]:
     return list(mine.select_related("patient", "encounter").order_by("-saved_at")[:DRAFTS])
 
 
+@require_safe
 def chart(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The record's timeline, newest first, ``?before=`` a moment for what is older."""
     sheet = sheet_of(request, public_id)
     before = _moment(request.GET.get("before", ""))
     visits = visits_today(sheet)
+    page = timeline(sheet.patient, by=sheet.by, now=sheet.now, before=before)
     return chart_page(
         request,
         "records/timeline.html",
@@ -126,9 +130,35 @@ def chart(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         section="timeline",
         before=before,
         visits=visits if before is None else [],
-        main_visit=visit_of_now(visits),
-        page=timeline(sheet.patient, by=sheet.by, now=sheet.now, before=before),
+        cards=cards_of(page.items, sheet.zone),
+        next_before=page.next_before,
     )
+
+
+@dataclass
+class Card:
+    """An encounter, or what else was recorded on one day; ``is_first`` of its day."""
+
+    at: datetime
+    encounter: Encounter | None
+    notes: list[NoteThread]
+    entries: list[Entry]
+    is_first: bool
+
+
+def cards_of(items: Iterable[TimelineItem], zone: str) -> list[Card]:
+    """The items of a timeline with the small entries of one day side by side in one card."""
+    cards: list[Card] = []
+    for item in items:
+        last = cards[-1] if cards else None
+        same_day = last is not None and local(last.at, zone).date() == local(item.at, zone).date()
+        if last is not None and same_day and not item.encounter and not last.encounter:
+            last.entries.extend(item.entries)
+        else:
+            cards.append(
+                Card(item.at, item.encounter, item.notes, list(item.entries), not same_day)
+            )
+    return cards
 
 
 def _moment(text: str) -> datetime | None:

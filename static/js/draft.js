@@ -19,6 +19,7 @@ class Draft {
     this.area = form.elements.body;
     this.versionField = form.elements.version;
     this.state = form.querySelector("[data-draft-state]");
+    this.now = form.querySelector("[data-draft-now]"); // for the eyes only: not announced at each key
     this.panel = form.querySelector("[data-draft-conflict]");
     this.key = `${PREFIX}${form.dataset.user}.${form.dataset.draft}`;
     this.stored = this.area.value; // what the server has, as far as this page knows
@@ -77,7 +78,7 @@ class Draft {
   typed() {
     write(this.key, { text: this.text, version: this.versionField.value });
     if (this.inConflict || this.isOver) return;
-    if (!this.state.dataset.trouble) this.say(words("Unsaved"));
+    this.show("Unsaved");
     this.firstUnsaved ??= Date.now();
     const sinceFirst = Date.now() - this.firstUnsaved;
     this.saveSoon(Math.min(SAVE_AFTER_MS, Math.max(0, SAVE_AT_LEAST_EVERY_MS - sinceFirst)));
@@ -103,7 +104,7 @@ class Draft {
 
   async saveNow() {
     const text = this.text;
-    if (!this.state.dataset.trouble) this.say(words("Saving"));
+    this.show("Saving");
     try {
       const answer = await saveDraft(form, text, this.versionField.value);
       if (answer.ok) return this.saved(text, answer);
@@ -214,7 +215,13 @@ class Draft {
     saveDraft(form, this.text, this.versionField.value, { keepalive: true }).catch(() => {});
   }
 
+  show(name) {
+    this.now.textContent = this.state.dataset.trouble ? "" : words(name);
+  }
+
   say(text, kind = "", ...more) {
+    this.now.textContent = "";
+    if (this.state.textContent === text && this.state.dataset.state === kind) return;
     this.state.dataset.state = kind;
     this.state.replaceChildren(text, ...(more.length ? [" ", ...more] : []));
   }

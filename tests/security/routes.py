@@ -8,7 +8,6 @@ One status alone is everybody's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -16,47 +15,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from tests.accounts.helpers import signup_facts
 from tests.appointments.desk import iso
 from tests.cast import ALICE, PASSWORD
-from tests.security.world import LATER, ROLES, World, photo
-
-Text = str | Callable[[World], str]
-Form = dict[str, Any] | Callable[[World], dict[str, Any]]
+from tests.security.routes_charts import CHARTS
+from tests.security.routes_factors import FACTORS
+from tests.security.routes_workplace import WORKPLACE
+from tests.security.row import NOBODY, Row
+from tests.security.world import LATER, World, photo
 
 SIGNED_IN = "302 200 200 200 200 200 200 200"
 OWN_VISIT = "302 200 200 404 404 404 404 404"
-
-
-@dataclass(frozen=True)
-class Row:
-    route: str
-    get: str
-    post: str = "405"
-    address: Text = ""  # the route itself when it has no parts
-    form: Form = field(default_factory=dict)
-    changes: str = ""  # roles whose form is accepted and changes rows
-    audited: str = ""  # roles whose reading is written into the patient's trail
-    unknown: Text = ""  # the same address with an id that nobody has
-    case: str = ""  # tells rows of one route apart
-
-    @property
-    def name(self) -> str:
-        return f"{self.route or 'home'}{self.case and f' ({self.case})'}"
-
-    def statuses(self, method: str) -> dict[str, int]:
-        found = (self.post if method == "post" else self.get).split()
-        return dict(zip(ROLES, map(int, found * 8 if len(found) == 1 else found), strict=True))
-
-    def path(self, world: World) -> str:
-        return _text(self.address or f"/{self.route}", world)
-
-    def unknown_path(self, world: World) -> str:
-        return _text(self.unknown, world)
-
-    def sent(self, world: World) -> dict[str, Any]:
-        return self.form(world) if callable(self.form) else self.form
-
-
-def _text(text: Text, world: World) -> str:
-    return text(world) if callable(text) else text
 
 
 def all_routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
@@ -72,7 +38,6 @@ def visit(part: str) -> Callable[[World], str]:
     return lambda world: f"/appointments/{world.visit.public_id}/{part}"
 
 
-NOBODY = "01890000-0000-7000-8000-000000000000"
 PERSON = {
     "name": "Mia Moreau",
     "birth_date_month": "5",
@@ -178,7 +143,9 @@ def talk(part: str, *, get: str = TALK, post: str = "405", **more: Any) -> Row:
     )
 
 
-def desk_talk(part: str, which: str, *, get: str = DESK_TALK, post: str = "405", **more: Any) -> Row:
+def desk_talk(
+    part: str, which: str, *, get: str = DESK_TALK, post: str = "405", **more: Any
+) -> Row:
     """``which``: the name of the conversation in `World`."""
     if get != NO_PAGE:
         more.setdefault("audited", TRIED_AT_DESK)
@@ -289,138 +256,6 @@ ACCOUNTS = [
     Row("accounts/terms/accept/", "302", "302", form={"accept": "on"}),
 ]  # fmt: skip
 
-# Who is signed in and may not open the admin is sent to its sign-in page, which answers 404.
-STAFF = "302 302 302 302 200 200 200 200"
-NO_FORM = "302 302 302 302 405 405 405 405"
-ADMIN = [
-    Row("admin/", STAFF, STAFF),
-    Row("admin/login/", "302 404 404 404 302 302 302 302", "302 404 404 404 302 302 302 302"),
-    Row("admin/logout/", "302 302 302 302 405 405 405 405", "302 302 302 302 200 200 200 200",
-        changes="doctor other reception administrator"),
-    Row("admin/password_change/", "302", "302"),
-    Row("admin/password_change/done/", STAFF, NO_FORM),
-    Row("admin/autocomplete/", "302 302 302 302 403 403 403 403", NO_FORM),
-    Row("admin/jsi18n/", STAFF, NO_FORM),
-    Row("admin/r/<path:content_type_id>/<path:object_id>/", "302 302 302 302 404 404 404 404",
-        "302 302 302 302 404 404 404 404", address="/admin/r/1/1/"),
-    Row("admin/(?P<url>.*)$", "302 302 302 302 404 404 404 404",
-        "302 302 302 302 404 404 404 404", address="/admin/no-such-page/"),
-]  # fmt: skip
-
-
-def model_rows(
-    name: str,
-    pk: Callable[[World], Any],
-    *,
-    seen_by: str,
-    changed_by: str = "",
-    hidden_from: str = "",
-    deletable: bool = False,
-) -> list[Row]:
-    """The admin's pages of one model. ``hidden_from``: roles that see the list but not this row."""
-    seen, changed, hidden = seen_by.split(), changed_by.split(), hidden_from.split()
-
-    def statuses(allowed: list[str], yes: str = "200", elsewhere: str = "302") -> str:
-        return " ".join(
-            "302"
-            if role in ROLES[:4]
-            else elsewhere
-            if role in hidden and role in allowed
-            else yes
-            if role in allowed
-            else "403"
-            for role in ROLES
-        )
-
-    def at(part: str) -> Callable[[World], str]:
-        return lambda world: f"/admin/{name}/{pk(world)}/{part}"
-
-    # The list is not hidden from those who see no row of it.
-    listed = " ".join(
-        "302" if role in ROLES[:4] else "200" if role in seen else "403" for role in ROLES
-    )
-    return [
-        Row(
-            f"admin/{name}/",
-            listed,
-            listed,
-            form=lambda world: {
-                "action": "delete_selected",
-                "_selected_action": [pk(world)],
-                "index": "0",
-                "form-TOTAL_FORMS": "1",
-                "form-INITIAL_FORMS": "1",
-                "form-0-id": pk(world),
-                "_save": "Save",
-            },
-        ),
-        Row(f"admin/{name}/add/", statuses(changed), statuses(changed), form={"name": ""}),
-        Row(f"admin/{name}/<path:object_id>/history/", statuses(seen), statuses(seen),
-            address=at("history/")),
-        Row(f"admin/{name}/<path:object_id>/delete/", statuses(changed),
-            statuses(changed, "302" if deletable else "200"),
-            address=at("delete/"), form={"post": "yes"}, changes=changed_by if deletable else ""),
-        Row(f"admin/{name}/<path:object_id>/change/", statuses(seen),
-            # Who may only look may not send the form.
-            statuses(changed), address=at("change/"), form={"name": "", "status": "done"},
-            audited=seen_by if name == "accounts/patient" else ""),
-        Row(f"admin/{name}/<path:object_id>/", "302", "302", address=at("")),
-    ]  # fmt: skip
-
-
-ADMIN_MODELS = [
-    *model_rows("accounts/user", lambda w: w.users["alice"].pk, seen_by="administrator"),
-    *model_rows(
-        "accounts/patient",
-        lambda w: w.users["alice"].chart.pk,
-        seen_by="reception administrator",
-    ),
-    *model_rows(
-        "appointments/appointment",
-        lambda w: w.visit.pk,
-        seen_by="doctor other reception administrator",
-        hidden_from="other",
-    ),
-    *model_rows(
-        "directory/hospital",
-        lambda w: w.desk.hospital.pk,
-        seen_by="administrator",
-        changed_by="administrator",
-    ),
-    *model_rows(
-        "directory/doctor",
-        lambda w: w.desk.doctor.pk,
-        seen_by="administrator",
-        changed_by="administrator",
-    ),
-    *model_rows(
-        "directory/specialty",
-        lambda w: w.desk.doctor.specialties.get().pk,
-        seen_by="administrator",
-        changed_by="administrator",
-        deletable=True,
-    ),
-    *model_rows("chat/conversation", lambda w: w.talk.pk, seen_by="administrator"),
-    *model_rows(
-        "django_tasks_database/dbtaskresult",
-        lambda w: _a_task(),
-        seen_by="administrator",
-    ),
-    Row(
-        "admin/^(?P<app_label>django_tasks_database|accounts|directory|appointments|chat)/$",
-        "302 302 302 302 404 404 200 200",
-        "302 302 302 302 404 404 200 200",
-        address="/admin/accounts/",
-    ),
-]
-
-
-def _a_task() -> Any:
-    from django_tasks_db.models import DBTaskResult
-
-    return DBTaskResult.objects.order_by("enqueued_at").values_list("pk", flat=True)[0]
-
-
-ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *ADMIN, *ADMIN_MODELS]
+ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *FACTORS, *CHARTS, *WORKPLACE]
 ROWS = {row.name: row for row in ALL}
 ROUTES = {row.route for row in ALL}
