@@ -8,9 +8,10 @@ go on; every act is answered exactly once, and with an `Entry` only when it was 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,7 @@ from chat import log
 from chat.frames import UNAVAILABLE
 from chat.log import Act, Busy, Entry, Outcome, Refused
 from chat.pool import Pool
+from clinic.metrics import ACK_SECONDS, MESSAGES
 
 logger = structlog.get_logger("chat.committer")
 
@@ -43,6 +45,7 @@ Done = Callable[[Outcome, bool], None]
 class Job:
     act: Act
     done: Done
+    since: float = field(default_factory=time.monotonic)
 
 
 class Committer:
@@ -177,8 +180,11 @@ class Committer:
             except Exception:
                 logger.exception("chat_publish_failed")
                 live = False
+        MESSAGES.inc(len(entries))
+        now = time.monotonic()
         for job, outcome in zip(jobs, outcomes, strict=True):
             if not isinstance(outcome, Busy):
+                ACK_SECONDS.observe(now - job.since)
                 try:
                     job.done(outcome, live)
                 except Exception:

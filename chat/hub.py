@@ -35,6 +35,7 @@ from chat.outbox import Outgoing
 from chat.pool import Gathered, Pool
 from chat.presence import Peers, Presence
 from chat.sight import Identity, Look, Party
+from clinic.metrics import SOCKETS
 
 PROBE_SECONDS = 2.0  # between questions whether the layer works
 PROBE_PATIENCE = 1.5  # how long an answer may take
@@ -137,6 +138,7 @@ class Hub:
         if here is None:
             here = self.users[user_id] = Here(user_id, seat.identity.public_id)
         here.seats.add(seat)
+        SOCKETS.inc()
         if self.live and not self._joined.is_set():
             try:
                 async with asyncio.timeout(PUBLISH_PATIENCE):
@@ -149,6 +151,7 @@ class Hub:
         if here is None or seat not in here.seats:
             return
         here.seats.discard(seat)
+        SOCKETS.dec()
         if not here.seats:
             del self.users[here.user_id]
             self.spawn(self._exit(here))

@@ -39,6 +39,7 @@ from chat.frames import Send as SendFrame
 from chat.log import Act, Entry, Refused, append, iso
 from chat.models import Kind
 from chat.office import answers_when_closed, to_look_at
+from clinic.metrics import MESSAGES
 from clinic.outage import is_outage
 
 STATUS = {
@@ -110,6 +111,7 @@ def perform(user: User, data: dict[str, Any], *, now: datetime) -> Done:
     assert isinstance(outcome, Entry)  # noqa: S101  (append waits, so nothing is busy)
     if not outcome.is_new:
         return Done(outcome, live=True)
+    MESSAGES.inc()
     live = publish_now([outcome])
     if outcome.kind == Kind.MESSAGE:
         answers = answers_when_closed(to_look_at([outcome], now=now), now=now)
