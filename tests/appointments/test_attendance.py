@@ -179,7 +179,7 @@ def test_only_who_handles_a_visit_marks_it(
         for step in (mark, undo):
             extra = {"status": Status.ARRIVED} if step is mark else {}
             with pytest.raises(NotAtYourDesk):
-                step(appointment=visit, by=user, now=AT, **extra)  # type: ignore[operator]
+                step(appointment=visit, by=user, now=AT, **extra)
     assert state(visit) == ("booked", None, None, "")
     tried = AuditEvent.objects.filter(action="visit.mark.refused", patient=visit.patient)
     assert tried.count() == 2 * (len(others) + 1)

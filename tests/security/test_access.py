@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 
-from tests.security.routes import ALL, ROUTES, ROWS, Row, all_routes
+from tests.security.routes import ALL, ROUTES, ROWS, all_routes
+from tests.security.row import Row
 from tests.security.world import ROLES, World, difference, ended, rows
 
 pytestmark = pytest.mark.django_db
