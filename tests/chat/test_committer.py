@@ -26,6 +26,7 @@ class Log:
         self.locked: set[UUID] = set()
         self.unlocked = asyncio.Event()
         self.poison: set[str] = set()
+        self.waits = 0  # how often a thread waited for a row
         self.failures = 0
 
     async def run(self, work: Any, acts: Sequence[Act], *, now: Any, wait: bool) -> list[Outcome]:
@@ -36,6 +37,7 @@ class Log:
         assert len(self.running) <= module.BATCHES + len(self.locked)
         try:
             self.batches.append(list(acts))
+            self.waits += wait
             await asyncio.sleep(0.001)
             if self.failures:
                 self.failures -= 1
@@ -141,6 +143,24 @@ def test_a_locked_conversation_waits_alone_and_keeps_its_order() -> None:
         order = [a.what.client_id for a in desk.log.stored if a.what.conversation == locked]
         assert order == ["first", "second"]
         assert all(isinstance(outcome, Entry) for outcome in desk.answers.values())
+
+    asyncio.run(scene())
+
+
+def test_a_row_that_is_held_for_a_moment_keeps_no_thread_waiting() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        place = uuid4()
+        desk.log.locked = {place}
+        for number in range(3):
+            desk.submit(place, f"{number}")
+        await asyncio.sleep(0.015)
+        desk.submit(place, "3")
+        assert not desk.answers and not desk.committer.is_idle
+        desk.log.locked = set()
+        await desk.settle()
+        assert [act.what.client_id for act in desk.log.stored] == ["0", "1", "2", "3"]
+        assert desk.log.waits == 0
 
     asyncio.run(scene())
 
