@@ -51,7 +51,7 @@ def _facts(world: World) -> dict[str, Any]:
 
 
 def draft(world: World) -> Note:
-    by = {"by": world.users["doctor"], "now": NOW}
+    by: dict[str, Any] = {"by": world.users["doctor"], "now": NOW}
     note = start_note(encounter=encounter_for(appointment=world.visit, **by), **by)
     return note if note.body else save_draft(note=note, body="A text", version=1, **by)
 

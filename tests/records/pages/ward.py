@@ -29,11 +29,11 @@ class Ward:
     def address(self, name: str, *parts: Any) -> str:
         return reverse(name, args=[self.patient.public_id, *parts])
 
-    def get(self, name: str, *parts: Any, **query: Any) -> Any:
-        return self.client.get(self.address(name, *parts), query)
+    def get(self, page: str, /, *parts: Any, **query: Any) -> Any:
+        return self.client.get(self.address(page, *parts), query)
 
-    def post(self, name: str, *parts: Any, **fields: Any) -> Any:
-        return self.client.post(self.address(name, *parts), fields)
+    def post(self, page: str, /, *parts: Any, **fields: Any) -> Any:
+        return self.client.post(self.address(page, *parts), fields)
 
     def trail(self) -> list[str]:
         """What the patient's audit trail says, oldest first."""
