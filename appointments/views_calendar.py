@@ -8,7 +8,7 @@ from typing import cast
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,6 +18,7 @@ from accounts.audit import record
 from accounts.models import User
 from appointments import feeds
 from appointments.calendars import feed_ics, visit_ics
+from appointments.edges import visit_or_404
 from appointments.models import Appointment, CalendarFeed
 from clinic.links import absolute
 
@@ -28,7 +29,7 @@ def appointment_ics(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The visit as a file for a calendar program; the doctor's taking it is written down."""
     now = timezone.now()
     visible = Appointment.objects.visible_to(request.user, now).with_parts()
-    appointment = get_object_or_404(visible, public_id=public_id)
+    appointment = visit_or_404(visible, public_id=public_id, user=request.user)
     if not Appointment.objects.in_care_of(request.user, now).filter(pk=appointment.pk).exists():
         record(
             "visit.export",

@@ -13,7 +13,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -25,6 +25,7 @@ from appointments import asked as read
 from appointments.availability import why_not
 from appointments.booking import reschedule
 from appointments.doctor_page import month_of_times
+from appointments.edges import visit_or_404
 from appointments.models import Appointment
 from appointments.offers import service_of
 from appointments.refusals import NotMovable, PatientBusy, Refusal
@@ -39,7 +40,7 @@ from appointments.zones import local
 def appointment_move(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     now = timezone.now()
     mine = Appointment.objects.in_care_of(request.user, now).with_parts()
-    visit = get_object_or_404(mine, public_id=public_id)
+    visit = visit_or_404(mine, public_id=public_id, user=request.user)
     try:
         if request.method == "POST":
             return _move(request, visit, now)

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.audit import record
 from accounts.models import Patient
 from appointments.booking import cancel, cancel_deadline
+from appointments.edges import visit_or_404
 from appointments.forms import CancelForm
 from appointments.models import Appointment, Status
 from appointments.refusals import Refusal
@@ -67,7 +68,7 @@ def appointment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """One visit. The patient's side can change it; the doctor's reading is written down."""
     now = timezone.now()
     visible = Appointment.objects.visible_to(request.user, now).with_parts()
-    visit = get_object_or_404(visible, public_id=public_id)
+    visit = visit_or_404(visible, public_id=public_id, user=request.user)
     manages = Appointment.objects.in_care_of(request.user, now).filter(pk=visit.pk).exists()
     if not manages:
         # The one thing a GET writes: who opened a patient's data belongs in the patient's trail.
@@ -94,7 +95,7 @@ def appointment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 def appointment_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     now = timezone.now()
     mine = Appointment.objects.in_care_of(request.user, now).with_parts()
-    visit = get_object_or_404(mine, public_id=public_id)
+    visit = visit_or_404(mine, public_id=public_id, user=request.user)
     if visit.is_cancelled:
         return redirect("appointment", public_id=public_id)
     form = CancelForm(request.POST if request.method == "POST" else None)

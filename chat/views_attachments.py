@@ -6,22 +6,24 @@ A file goes out as a download with a policy that lets it do nothing (`clinic.upl
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from http import HTTPStatus
 
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.audit import record
+from accounts.audit import record, record_refusal
+from accounts.models import User
 from chat.attachments import UploadRefused, code_of, open_bytes, store, visible_attachments
 from chat.edges import conversation_or_404, number, person
 from chat.frames import error_frame
 from chat.log import attachment_frame
+from chat.models import Attachment
 from clinic.uploads.serving import download, thumbnail
 
 LISTED = 50  # files of one answer
@@ -57,15 +59,28 @@ def attachments(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     )
 
 
+def _attachment_or_404(user: User, public_id: uuid.UUID, now: datetime) -> Attachment:
+    """Somebody else's file does not exist here; who knows its id leaves a trace."""
+    mine = visible_attachments(user, now).select_related("conversation__patient")
+    found = mine.filter(public_id=public_id).first()
+    if found is not None:
+        return found
+    files = Attachment.objects.select_related("conversation__patient")
+    other = files.filter(public_id=public_id, sent_seq__isnull=False).first()
+    if other is not None:
+        patient = other.conversation.patient
+        record_refusal(
+            "attachment.read", actor=user, patient=patient, subject=other, reason="not in it"
+        )
+    raise Http404
+
+
 @require_safe
 @login_required
 def attachment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     """One file as a download; with ``?thumbnail=1`` the small picture of it."""
     now, user = timezone.now(), person(request)
-    found = get_object_or_404(
-        visible_attachments(user, now).select_related("conversation__patient"),
-        public_id=public_id,
-    )
+    found = _attachment_or_404(user, public_id, now)
     is_thumbnail = request.GET.get("thumbnail") == "1"
     try:
         file = open_bytes(found, thumbnail=is_thumbnail)

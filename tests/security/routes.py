@@ -16,6 +16,7 @@ from tests.accounts.helpers import signup_facts
 from tests.appointments.desk import iso
 from tests.cast import ALICE, PASSWORD
 from tests.security.routes_charts import CHARTS
+from tests.security.routes_desk import DESK_ROWS
 from tests.security.routes_factors import FACTORS
 from tests.security.routes_workplace import WORKPLACE
 from tests.security.row import NOBODY, Row
@@ -23,6 +24,8 @@ from tests.security.world import LATER, World, photo
 
 SIGNED_IN = "302 200 200 200 200 200 200 200"
 OWN_VISIT = "302 200 200 404 404 404 404 404"
+# That they tried is written into the patient's trail.
+STRANGERS = "charlie other reception administrator"
 
 
 def all_routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
@@ -89,7 +92,7 @@ BOOKING = [
         "302 200 200 404 200 404 404 404",
         address=visit(""),
         unknown=f"/appointments/{NOBODY}/",
-        audited="doctor",
+        audited=f"doctor {STRANGERS}",
     ),
     Row(
         "appointments/<uuid:public_id>/move/",
@@ -98,6 +101,7 @@ BOOKING = [
         address=visit("move/"),
         form={"at": iso(LATER), "key": "k"},
         changes="alice bob",
+        audited=f"doctor {STRANGERS}",
         unknown=f"/appointments/{NOBODY}/move/",
     ),
     Row(
@@ -107,6 +111,7 @@ BOOKING = [
         address=visit("cancel/"),
         form={"reason": "x"},
         changes="alice bob",
+        audited=f"doctor {STRANGERS}",
         unknown=f"/appointments/{NOBODY}/cancel/",
     ),
     Row(
@@ -114,7 +119,7 @@ BOOKING = [
         "302 200 200 404 200 404 404 404",
         address=visit("calendar.ics"),
         unknown=f"/appointments/{NOBODY}/calendar.ics",
-        audited="doctor",
+        audited=f"doctor {STRANGERS}",
     ),
     # Whoever knows the secret reads it; what it says is SECURITY 21.
     Row("calendar/<str:secret>.ics", "200", address=lambda w: f"/calendar/{w.feed.secret}.ics"),
@@ -256,6 +261,6 @@ ACCOUNTS = [
     Row("accounts/terms/accept/", "302", "302", form={"accept": "on"}),
 ]  # fmt: skip
 
-ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *FACTORS, *CHARTS, *WORKPLACE]
+ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *FACTORS, *CHARTS, *WORKPLACE, *DESK_ROWS]
 ROWS = {row.name: row for row in ALL}
 ROUTES = {row.route for row in ALL}
