@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
 
 from records import (
     views_care,
@@ -76,7 +77,11 @@ urlpatterns = [
         views_care.referral_withdraw,
         "chart_referral_withdraw",
     ),
-    path("deletions/", admin.site.admin_view(views_deletion.deletions), name="deletions"),
+    path(
+        "deletions/",
+        admin.site.admin_view(require_safe(views_deletion.deletions)),
+        name="deletions",
+    ),
     path(
         "deletions/<uuid:public_id>/",
         admin.site.admin_view(views_deletion.deletion_decide),
