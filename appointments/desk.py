@@ -56,7 +56,9 @@ class NothingToCallOff(Refusal):
 def patients_at_desk(user: Any, now: datetime) -> Any:
     """Charts for which ``user`` may book as staff."""
     if getattr(user, "role", "") == Role.DOCTOR:
-        return Patient.objects.current().filter(pk__in=patients_of(user, now))
+        # Emergency access books nothing: a visit would let its doctor read on for a year.
+        mine = patients_of(user, now, in_emergency=False)
+        return Patient.objects.current().filter(pk__in=mine)
     return known_to_reception(user)
 
 

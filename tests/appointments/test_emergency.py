@@ -11,6 +11,7 @@ from accounts.audit import verify_chain
 from accounts.models import AuditEvent, Carer, Patient, Relation, Role, User
 from appointments import emergency, referrals
 from appointments.care import has_care_of, is_patient_of, patients_of
+from appointments.desk import patients_at_desk
 from appointments.emergency import find_patient, open_in_emergency
 from appointments.models import CareRelation
 from appointments.refusals import Refusal
@@ -139,6 +140,7 @@ def test_s23_no_conversation_no_referral_and_no_care_follow(doctor: Doctor, alic
     with pytest.raises(NotYours):
         open_conversation(patient=alice.chart, doctor=doctor, hospital=hospital, by=user, now=NOW)
     assert not Conversation.objects.exists()
+    assert not patients_at_desk(user, NOW).exists()
     colleague = make_doctor("Matthieu Lefebvre", user=make_account("m@example.org"))
     with pytest.raises(referrals.NotYours):
         referrals.refer(
