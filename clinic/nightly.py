@@ -1,10 +1,13 @@
-"""The checks that run every day, whether or not somebody thinks of them; each leaves its result."""
+"""The checks that run by themselves, whether or not somebody thinks of them."""
 
 from __future__ import annotations
 
 import io
-from datetime import datetime, timedelta
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
@@ -25,6 +28,30 @@ def check_audit(now: datetime | None = None) -> bool:
     now = now or timezone.now()
     since = (now - AUDIT_LOOKS_BACK).date().isoformat()
     return _run("audit", "check_audit", ["--since", since], now)
+
+
+def note_backup(now: datetime | None = None) -> bool:
+    """Asks the backup service until when everything is kept, for the status page and the alerts.
+
+    The time of the row is that of the newest kept log, so that a backup that stops is seen by its
+    age also when nobody notices an error.
+    """
+    if not settings.BACKUP_STATUS_URL:
+        return True
+    try:
+        with urllib.request.urlopen(settings.BACKUP_STATUS_URL, timeout=5) as answer:  # noqa: S310
+            state = json.load(answer)
+    except (OSError, ValueError):
+        return False  # the row grows old, which is what the alert looks at
+    kept = float(state.get("last_log") or 0)
+    faults = [*state.get("faults", []), *filter(None, [state.get("last_error")])]
+    if not kept:
+        return False
+    at = datetime.fromtimestamp(kept, UTC)
+    full = datetime.fromtimestamp(float(state.get("last_full") or 0), UTC)
+    detail = faults[0] if faults else f"full backup of {full:%Y-%m-%d %H:%M} UTC, logs since"
+    note("backup", is_ok=not faults and bool(state.get("last_full")), detail=str(detail), now=at)
+    return not faults
 
 
 def _run(name: str, command: str, options: list[str], now: datetime) -> bool:

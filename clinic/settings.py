@@ -167,7 +167,7 @@ if MIGRATE_DATABASE_URL:
     _urls["MIGRATE_DATABASE_URL"] = MIGRATE_DATABASE_URL
 _read = {name: env.database(name, url) for name, url in _urls.items()}
 _migrating = "MIGRATE_DATABASE_URL" in _read and bool(
-    {"migrate", "database_grants", "prepare_database"} & set(sys.argv[1:2])
+    {"migrate", "database_grants", "prepare_database", "check_restored"} & set(sys.argv[1:2])
 )
 _database = _read["MIGRATE_DATABASE_URL" if _migrating else "DATABASE_URL"]
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
@@ -195,6 +195,8 @@ else:
     _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
 if _migrating:  # whose rights `database_grants` sets
     DATABASES["app"] = {**_database, **_read["DATABASE_URL"], "TEST": {"MIRROR": "default"}}
+# Where the backup service says how far it is; empty where backups are somebody else's.
+BACKUP_STATUS_URL = env.address("BACKUP_STATUS_URL", {"http"}, example="http://backup:9101/state")
 # Tables to which the site's own database user may only add rows.
 AUDIT_TABLES = env.words("AUDIT_TABLES", "accounts_auditevent,accounts_auditanchor,chat_event")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -265,6 +267,7 @@ REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("prune_counts", "clinic.jobs.upkeep.prune_counts", 3600),
     ("check_bookings", "clinic.nightly.check_bookings", 86_400),
     ("check_audit", "clinic.nightly.check_audit", 86_400),
+    ("note_backup", "clinic.nightly.note_backup", 60),
     ("clear_sessions", "clinic.jobs.upkeep.clear_sessions", 86_400),
     ("forget_old_sign_ins", "accounts.sessions.forget_old", 86_400),
     ("encrypt_second_factors_anew", "accounts.second_factor.encrypt_anew", 86_400),

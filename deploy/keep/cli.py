@@ -57,6 +57,10 @@ class Settings:
         self.database = os.environ.get("BACKUP_DATABASE") or "clinic"
         self.recipients = Path(os.environ.get("BACKUP_RECIPIENTS_FILE") or "/run/backup_recipients")
 
+        if given := os.environ.get("BACKUP_RECIPIENTS"):
+            self.recipients = Path("/tmp/backup-recipients")  # noqa: S108  (public keys)
+            self.recipients.write_text(given.replace(",", "\n") + "\n")
+
     def require_recipients(self) -> None:
         if not self.recipients.is_file() or not self.recipients.read_text().strip():
             raise BackupError(
@@ -94,12 +98,17 @@ def run(settings: Settings, asked: argparse.Namespace) -> int:
 def serve_metrics(store: Store) -> None:
     class Metrics(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path != "/metrics":
+            answers = {
+                "/metrics": ("text/plain; version=0.0.4", work.metrics),
+                "/state": ("application/json", json.dumps),
+            }
+            if self.path not in answers:
                 self.send_error(404)
                 return
-            body = work.metrics(store.state()).encode()
+            kind, write = answers[self.path]
+            body = write(store.state()).encode()
             self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

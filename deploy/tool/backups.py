@@ -119,8 +119,12 @@ def drill(settings: Settings, *, key: Path) -> str:
     print(said, flush=True)
     passed: list[str] = []
     try:
-        print(release.run_job(settings, "migrate", ["manage", "check_restored"]), flush=True)
+        print(release.manage(settings, "check_restored"), flush=True)
+        release.manage(settings, "record_check", "restore_drill", "--ok")
         passed = ["--passed"]
+    except Problem:
+        release.manage(settings, "record_check", "restore_drill", "--failed")
+        raise
     finally:
         release.run_job(settings, JOB, ["drill-end", *passed])
     return "The drill is passed: the newest backup restores, and the checks agree."

@@ -11,6 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from clinic import env
+from clinic.directory.models import Doctor
+
 LOCK = "clinic-prepare-database"
 WAIT_SECONDS = 120
 LOCK_SECONDS = 1800
@@ -19,7 +22,8 @@ LOCK_SECONDS = 1800
 class Command(BaseCommand):
     help = (
         "Brings the database to this release: waits for it, takes a lock, so that of several at "
-        "once one does the work, migrates, loads reference data and sets rights. Can be repeated."
+        "once one does the work, migrates, loads reference data and sets rights. Can be repeated. SAMPLE_DATA=1 fills an empty "
+        "database with invented doctors, patients and visits."
     )
     requires_system_checks = []
     requires_migrations_checks = False
@@ -34,6 +38,8 @@ class Command(BaseCommand):
         with self.alone():
             call_command("migrate", interactive=False, verbosity=1, stdout=self.stdout)
             call_command("load_reference_data", stdout=self.stdout)
+            if env.flag("SAMPLE_DATA", False) and not Doctor.objects.exists():
+                call_command("sample_data", "--yes-this-is-not-real", stdout=self.stdout)
             if "app" in settings.DATABASES:
                 call_command("database_grants", stdout=self.stdout)
         self.stdout.write("The database is ready for this release.")
