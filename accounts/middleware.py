@@ -48,6 +48,20 @@ class RequestFacts:
             current_origin.reset(token)
 
 
+def _user_of(request: HttpRequest) -> Any:
+    """Django's answer. A session that only a former SECRET_KEY vouches for keeps its name.
+
+    Django would rename it and delete the old one, so that what a page fetches at the same moment,
+    under the old cookie, would be signed out.
+    """
+    session = request.session
+    session.cycle_key = lambda: None  # type: ignore[method-assign]
+    try:
+        return get_user(request)
+    finally:
+        del session.cycle_key
+
+
 class WhoAsks(AuthenticationMiddleware):
     """As Django's; account and sign-in of a session are read together, in one query."""
 
@@ -61,7 +75,7 @@ class WhoAsks(AuthenticationMiddleware):
             sign_in = sessions.sign_in_of(request.session) if carried else None
             token = came_along.set(sign_in.user if sign_in else None)
             try:
-                request._cached_user = get_user(request)  # type: ignore[attr-defined]
+                request._cached_user = _user_of(request)  # type: ignore[attr-defined]
             finally:
                 came_along.reset(token)
             request.sign_in = sign_in  # type: ignore[attr-defined]
