@@ -26,6 +26,7 @@ def init(settings: Settings, asked: argparse.Namespace) -> None:
     chosen = {role: _list(getattr(asked, role)) for role in cluster.LABELS}
     for line in cluster.label_nodes(chosen):
         say(line)
+    cluster.set_heartbeat()
     for name in cluster.ensure_networks(settings):
         say(f"Network {name} made.")
     made = secrets.create_missing(settings)
