@@ -53,14 +53,23 @@ class Site:
         return f"https://{self.host}" + ("" if self.port == 443 else f":{self.port}")
 
 
+@dataclass
+class Jar:
+    """The session cookie, shared by the connections of one browser."""
+
+    session: str = ""
+
+
 class Browser:
+    """One connection; a browser with several gives them one ``jar``."""
+
     def __init__(
-        self, site: Site, *, address: str, chance: random.Random, session: str = ""
+        self, site: Site, *, address: str, chance: random.Random, jar: Jar | None = None
     ) -> None:
         self.site = site
-        self.session = session
+        self.jar = jar or Jar()
         self.edge = ""
-        self._address = address  # of the visitor: each has one, as limits count by it
+        self.address = address  # of the visitor: each has one, as limits count by it
         self._chance = chance
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -92,7 +101,15 @@ class Browser:
             raise Unreached(f"{type(error).__name__} {error}".strip()) from error
         if answer.headers.get("connection", "").lower() == "close":
             self.close()
+        self._keep_cookies(answer)
         return answer
+
+    def _keep_cookies(self, answer: Answer) -> None:
+        """A session gets a new name at times (a new secret key), and is told to go at others."""
+        for line in answer.headers.get("set-cookie", "").split("\n"):
+            name, _, value = line.partition(";")[0].partition("=")
+            if name == self.site.session_cookie:
+                self.jar.session = value.strip('"')
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The first of the addresses that answers, in any order."""
@@ -105,7 +122,7 @@ class Browser:
                         self.site.port,
                         ssl=self.site.context,
                         server_hostname=self.site.host,
-                        local_addr=(self._address, 0),
+                        local_addr=(self.address, 0),
                         limit=LARGEST_LINE,
                     )
                 self.edge, self._streams = edge, streams
@@ -122,8 +139,8 @@ class Browser:
             "Accept: text/html",
         ]
         cookies = [f"{self.site.csrf_cookie}={CSRF}"] if method == "POST" else []
-        if self.session:
-            cookies.append(f"{self.site.session_cookie}={self.session}")
+        if self.jar.session:
+            cookies.append(f"{self.site.session_cookie}={self.jar.session}")
         if cookies:
             lines.append(f"Cookie: {'; '.join(cookies)}")
         if method == "POST":
@@ -147,7 +164,9 @@ async def _read(reader: asyncio.StreamReader, edge: str) -> Answer:
     headers: dict[str, str] = {}
     for line in head[1:]:
         name, _, value = line.partition(":")
-        if name:
+        if name.lower() in headers:
+            headers[name.lower()] += f"\n{value.strip()}"
+        elif name:
             headers[name.lower()] = value.strip()
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return Answer(status, headers, await _chunks(reader), edge)

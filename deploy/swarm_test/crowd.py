@@ -100,6 +100,16 @@ class Crowd:
     def resume_writing(self) -> None:
         self.may_write = self.visitors.may_write = True
 
+    def unanswered(self) -> str:
+        """What still waits for an answer, for a person to read."""
+        waiting = [
+            f"{device.journal.device} ({'up' if device.is_up else 'down'} at {device.edge}, "
+            f"{len(device.waiting)} messages, {dict(device.journal.counts)})"
+            for device in self.devices
+            if device.waiting
+        ]
+        return f"{self.visitors.writing} bookings; {len(waiting)} devices: {waiting[:3]}"
+
     @property
     def is_quiet(self) -> bool:
         return not self.visitors.writing and not any(device.waiting for device in self.devices)

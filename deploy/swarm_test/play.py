@@ -237,6 +237,8 @@ class Play:
     def _judge(self, crowd: Crowd) -> None:
         row = Row(ALWAYS, "0 lost, 0 doubles, 0 reordered, 0 audit gaps", begun=time.monotonic())
         answered = crowd.pause_writing()
+        if not answered:
+            row.notes.append(f"not answered: {crowd.unanswered()}")
         level = wait_until(crowd.is_level, 60)
         time.sleep(2)  # what comes twice may come late
         truth = self._inside("truth.py")
@@ -251,7 +253,7 @@ class Play:
         ]
         row.acknowledged = judgment.bookings + judgment.messages
         row.lost = len(judgment.lost)
-        row.notes = [
+        row.notes += [
             f"{judgment.bookings} bookings, {judgment.messages} messages, "
             f"{truth['audit_rows']} audit rows, {sum(self.mailbox.seen.values())} mails",
             *(item.what for item in judgment.lost[:3]),

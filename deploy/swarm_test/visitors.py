@@ -42,6 +42,7 @@ class Visitors:
         self._slugs: list[str] = world["slugs"]
         self._specialties: list[str] = world["specialties"]
         self._signed_in = 0
+        self._at_work: set[int] = set()
         self.writing = 0  # bookings and cancellations without an answer yet
 
     async def live(self, number: int, address: str) -> None:
@@ -56,7 +57,7 @@ class Visitors:
             browser.close()
 
     async def _visit(self, browser: Browser, chance: random.Random) -> None:
-        browser.session = ""
+        browser.jar.session = ""
         home = await self._look(browser, chance, "/")
         specialty = quote(chance.choice(self._specialties))
         await self._look(browser, chance, f"/doctors/?specialty={specialty}")
@@ -65,11 +66,30 @@ class Visitors:
             await self._look(browser, chance, style[1], kind="static")
         if chance.random() < SIGN_IN_RATE and self.may_write:
             await self._sign_in(browser)
-        if not self.may_write or not self.slots:
+        slot = self._next_slot()
+        if slot is None:
             return
-        slot = self.slots.popleft()
-        browser.session = self._sessions[slot["booker"]]
+        self._at_work.add(slot["booker"])
+        try:
+            await self._as_booker(browser, chance, slot)
+        finally:
+            self._at_work.discard(slot["booker"])
+
+    def _next_slot(self) -> dict[str, Any] | None:
+        """A time to book, of a person who does nothing else just now."""
+        for _ in range(len(self.slots) if self.may_write else 0):
+            slot = self.slots.popleft()
+            if slot["booker"] not in self._at_work:
+                return slot
+            self.slots.append(slot)
+        return None
+
+    async def _as_booker(
+        self, browser: Browser, chance: random.Random, slot: dict[str, Any]
+    ) -> None:
+        browser.jar.session = self._sessions[slot["booker"]]
         form = f"/doctors/{slot['slug']}/book/?service={slot['service']}&at={quote(slot['at'])}"
+        await self._look_in_two_tabs(browser, chance)
         await self._look(browser, chance, form)
         if not self._still_writes():
             self.slots.append(slot)
@@ -83,7 +103,20 @@ class Visitors:
                     await self._cancel(browser, booking)
         finally:
             self.writing -= 1
-        await self._look(browser, chance, "/appointments/")
+        await self._look_in_two_tabs(browser, chance)
+        self._sessions[slot["booker"]] = browser.jar.session
+
+    async def _look_in_two_tabs(self, browser: Browser, chance: random.Random) -> None:
+        """Two requests at once under one cookie, as of a page and what it fetches."""
+        other = Browser(self.site, address=browser.address, chance=chance, jar=browser.jar)
+        await asyncio.sleep(chance.expovariate(1 / self.pause))
+        try:
+            await asyncio.gather(
+                self._ask(browser, "page", "GET", "/appointments/"),
+                self._ask(other, "page", "GET", "/messages/unread"),
+            )
+        finally:
+            other.close()
 
     def _still_writes(self) -> bool:
         return self.may_write
@@ -158,7 +191,8 @@ class Visitors:
         while time.monotonic() < deadline:
             answer = await self._ask(browser, "cancel", "POST", path, {"reason": ""}, expect=(302,))
             if answer is not None and answer.status < 500:
-                booking.cancelled = answer.status == 302
+                where = answer.headers.get("location", "")
+                booking.cancelled = answer.status == 302 and where.startswith("/appointments/")
                 return
             await asyncio.sleep(AGAIN_SECONDS)
 
