@@ -6,6 +6,7 @@ const failed = form.querySelector("[data-passkey-failed]");
 
 if (window.PublicKeyCredential) {
   form.hidden = false;
+  form.elements.credential.value = ""; // a JSON field that is empty says "null"
   form.querySelector("[data-passkey-start]").addEventListener("click", ask);
   // Enter in the name field asks as well, instead of sending a form without a passkey.
   form.addEventListener("submit", (event) => {

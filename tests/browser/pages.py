@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from django.urls import URLPattern, URLResolver, get_resolver
-from playwright.sync_api import Page, Response
 
-from tests.browser import steps
-from tests.browser.people import People, Person, run, visits
-from tests.browser.steps import button, send, times_of
-from tests.site import PASSWORD, Site
-
-Opened = Response | None
+from tests.browser import factors, steps
+from tests.browser.factors import app_is_set_up
+from tests.browser.page_type import Opened, PageType, Visitor, at, sent_empty
+from tests.browser.pages_charts import CHART_PAGES, NO_CHART_PAGE
+from tests.browser.pages_desk import DESK_PAGES, NO_DESK_PAGE
+from tests.browser.people import run, visits
+from tests.browser.steps import button, times_of
+from tests.site import PASSWORD
 
 # Routes that show no page of their own, and why.
 NO_PAGE = {
@@ -36,52 +36,15 @@ NO_PAGE = {
     "conversation_reopen": "takes a form",
     "conversation_colleagues": "takes a form",
     "visit_status": "takes a form; tests/browser/test_workplace.py walks it",
+    **NO_CHART_PAGE,
+    **NO_DESK_PAGE,
+    "session_end": "takes a form; tests/browser/test_second_factor.py walks it",
+    "mfa_download_recovery_codes": "a text file",
+    "mfa_reauthenticate_webauthn": "the button of passkey-add, asked again",
+    "second_factor_reset": "of the admin; tests/browser/test_workplace.py has those",
     "account_set_password": "every account has a password; leads to changing it",
     "account_confirm_login_code": "signing in by code is off; leads to signing in",
 }
-
-
-@dataclass
-class Visitor:
-    """A page in a fresh profile, and what its way there needs."""
-
-    page: Page
-    site: Site
-    people: People
-    person: Person | None
-
-    def to(self, address: str) -> Opened:
-        return self.page.goto(address)
-
-    def visit(self, status: str) -> str:
-        """The address of a visit of the sample's first patient: the coming one is booked."""
-        rows = run(
-            self.site,
-            "SELECT a.public_id FROM appointments_appointment a "
-            "JOIN accounts_patient p ON p.id = a.patient_id "
-            "JOIN accounts_user u ON u.id = p.account_id "
-            "WHERE u.email = ? AND a.status = ? ORDER BY a.id",
-            self.person,
-            status,
-        )
-        return f"/appointments/{steps.dashed(rows[0][0])}/"
-
-    def posted(self, name: str) -> Opened:
-        return send(self.page, name)
-
-
-@dataclass(frozen=True)
-class PageType:
-    name: str
-    route: str
-    open: Callable[[Visitor], Opened]
-    who: str = ""  # the address of a sample account, "fresh" for a new one, or a visitor
-    status: int = 200
-    problem: bool = field(default=False)  # the title begins with "Error:"
-
-
-def at(address: str) -> Callable[[Visitor], Opened]:
-    return lambda visitor: visitor.to(address)
 
 
 def hospital(visitor: Visitor) -> Opened:
@@ -89,14 +52,6 @@ def hospital(visitor: Visitor) -> Opened:
         :1
     ]
     return visitor.to(f"/hospitals/{row[0]}/")
-
-
-def sent_empty(address: str, name: str) -> Callable[[Visitor], Opened]:
-    def open_and_send(visitor: Visitor) -> Opened:
-        visitor.to(address)
-        return visitor.posted(name)
-
-    return open_and_send
 
 
 def signing_in_fails(visitor: Visitor) -> Opened:
@@ -325,6 +280,55 @@ PAGES = [
     PageType("person-end", "person_end", ending_care, who=PATIENT),
     PageType("link", "link_chart", at("/accounts/people/link/"), who=PATIENT),
     PageType("terms-accept", "terms_accept", old_terms, who="fresh"),
+    PageType("sessions", "usersessions_list", at("/accounts/sessions/"), who=PATIENT),
+    PageType("factors", "mfa_index", at("/accounts/2fa/"), who=PATIENT),
+    PageType("factors-set-up", "mfa_index", app_is_set_up("/accounts/2fa/"), who="fresh"),
+    PageType("factor-app", "mfa_activate_totp", factors.adding_app, who="fresh"),
+    PageType(
+        "factor-app-wrong",
+        "mfa_activate_totp",
+        factors.wrong_app_code,
+        who="fresh",
+        status=422,
+        problem=True,
+    ),
+    PageType(
+        "factor-app-remove",
+        "mfa_deactivate_totp",
+        app_is_set_up("/accounts/2fa/totp/deactivate/"),
+        who="fresh",
+    ),
+    PageType(
+        "factor-codes",
+        "mfa_view_recovery_codes",
+        app_is_set_up("/accounts/2fa/recovery-codes/"),
+        who="fresh",
+    ),
+    PageType(
+        "factor-codes-new",
+        "mfa_generate_recovery_codes",
+        app_is_set_up("/accounts/2fa/recovery-codes/generate/"),
+        who="fresh",
+    ),
+    PageType("factor", "mfa_authenticate", factors.factor_is_asked, who="fresh"),
+    PageType(
+        "factor-wrong",
+        "mfa_authenticate",
+        factors.factor_is_wrong,
+        who="fresh",
+        status=422,
+        problem=True,
+    ),
+    PageType(
+        "factor-again",
+        "mfa_reauthenticate",
+        app_is_set_up("/accounts/2fa/reauthenticate/?next=/"),
+        who="fresh",
+    ),
+    PageType("passkey-add", "mfa_add_webauthn", factors.adding_passkey, who="fresh"),
+    PageType("passkeys", "mfa_list_webauthn", factors.has_passkey(), who="fresh"),
+    PageType("passkey-name", "mfa_edit_webauthn", factors.has_passkey("Rename"), who="fresh"),
+    PageType("passkey-remove", "mfa_remove_webauthn", factors.has_passkey("Remove"), who="fresh"),
     PageType("check", "book", booking),
     PageType("check-family", "book", booking, who=PATIENT),
     PageType("check-held", "book", held, who="fresh"),
@@ -365,6 +369,8 @@ PAGES = [
     PageType("transcript", "conversation_transcript", talk("transcript/"), who=PATIENT),
     PageType("messages-waiting", "messages_waiting", at("/messages/waiting/"), who=RECEPTION),
     PageType("messages-settings", "chat_settings", at("/messages/settings/"), who=DOCTOR),
+    *CHART_PAGES,
+    *DESK_PAGES,
     PageType("not-found", "", at("/nowhere/"), status=404),
     PageType("no-token", "", without_token, status=403),
 ]
