@@ -23,7 +23,7 @@ from records.refusals import (
     StaleDraft,
     TooLong,
 )
-from records.writing import doctor_of, encounter_in, in_chart
+from records.writing import doctor_of, encounter_in, in_chart, says_something
 
 BODY_LENGTH = 20_000  # characters, about ten printed pages
 
@@ -97,7 +97,7 @@ def sign(*, note: Note, body: str, version: int, by: User, now: datetime) -> Not
         stored = _own(chart, note, by)
         if stored.is_signed:
             raise AlreadySigned
-        if not body.strip():
+        if not says_something(body):
             raise EmptyNote
         changed = (
             Note.objects.drafts()
@@ -143,7 +143,7 @@ def amend(*, note: Note, body: str, by: User, now: datetime) -> Note:
         if first.author_id != by.pk:
             raise NotTheAuthor(first.signed_name)
         first = first.amends or first
-        if not body.strip():
+        if not says_something(body):
             raise EmptyNote
         if len(body) > BODY_LENGTH:
             raise TooLong(BODY_LENGTH, field="body")

@@ -9,6 +9,7 @@ refused is written to the audit trail after the rollback.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -114,12 +115,26 @@ def entry_in(chart: Patient, entry: E) -> E:
     return found
 
 
+def says_something(text: str) -> bool:
+    """Whether there is a letter, digit or sign in it.
+
+    Spaces, control characters and accents alone say nothing, and MySQL's collations take a text of
+    nothing else (also in its compatibility forms, and of the one sign named here) for an empty one.
+    """
+    return any(
+        unicodedata.category(letter)[0] in "LNPS" and letter != "\u06de"
+        for letter in unicodedata.normalize("NFKD", text)
+    )
+
+
 def words(text: str, limit: int, *, field: str, required: str = "") -> str:
     """``text`` on one line; raises `MissingWords` (with ``required`` as its sentence), `TooLong`.
 
     ``limit`` counts characters.
     """
     text = _SPACE.sub(" ", text.replace("\x00", "")).strip()
+    if not says_something(text):
+        text = ""
     if required and not text:
         raise MissingWords(required, field=field)
     if len(text) > limit:

@@ -151,6 +151,10 @@ def _entry(part: Resource, system: str) -> Entry:
         source = f"{system}|{kind}/{name}"
     else:
         source = ""  # cannot be found again, and is left out
+    plain = source.replace(f"|{kind}/", "|")
+    if plain != plain.lower() or not plain.isascii():
+        # Databases may take ids for equal that differ in case or accents; FHIR does not.
+        source += f"#{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     if len(source) > SOURCE_LENGTH:
         source = f"sha256|{kind}/{hashlib.sha256(source.encode()).hexdigest()}"
     return Entry(resource, source)

@@ -30,6 +30,7 @@ from records.models import (
     Procedure,
 )
 from records.observations import plain
+from records.writing import says_something
 
 Fields = dict[str, Any]
 
@@ -64,7 +65,7 @@ def coded(found: Any) -> Fields:
     )
     named = (coding["display"] for coding in found.get("coding", ()) if coding.get("display"))
     name = found.get("text") or chosen.get("display") or next(named, "") or chosen.get("code", "")
-    if not str(name).strip():
+    if not says_something(str(name)):
         raise LeftOut(NO_NAME)
     return {
         "name": str(name),
@@ -306,6 +307,7 @@ def _quantity(quantity: Resource) -> Fields:
         raise LeftOut(NO_VALUE)
     in_ucum = quantity.get("system") == UCUM and quantity.get("code")
     unit = str(quantity["code"] if in_ucum else quantity.get("unit") or quantity.get("code") or "1")
+    unit = unit if says_something(unit) else "1"
     value = Decimal(str(quantity["value"]))
     if quantity.get("comparator"):
         # "Less than 5" is no five.

@@ -12,6 +12,7 @@ from records.fhir.codes import Resource, moment
 from records.fhir.reading import Entry, Parsed
 from records.fhir.refusals import LeftOut
 from records.fhir.taking import Fields, needed, refuse_status, who
+from records.writing import says_something
 
 NO_FILE = "without the file itself"
 
@@ -49,7 +50,7 @@ def note(parsed: Parsed, entry: Entry, file: Inline) -> Fields:
         body = file.data.decode("utf-8").replace("\r\n", "\n").replace("\x00", "")
     except UnicodeDecodeError as error:
         raise LeftOut("a text that is not UTF-8") from error
-    if not body.strip():
+    if not says_something(body):
         raise LeftOut("an empty text")
     signed = needed(moment(resource.get("date")))
     authors = [who(parsed, person, holder=resource) for person in resource.get("author", ())]

@@ -7,6 +7,7 @@ encounter or procedure was recorded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,8 @@ def _entry(entry: Entry) -> str:
             value = _entry(value)
         if field.name == "value" and value is not None:
             value = float(value)
+        if field.name == "components":
+            value = json.dumps(value, sort_keys=True)  # a database orders keys as it likes
         said[field.name] = value
     said |= {name: name_of(entry) for name, name_of in NAMES.items() if hasattr(entry, name)}
     if isinstance(entry, Document) and not is_picture:

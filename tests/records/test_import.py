@@ -210,6 +210,12 @@ def test_an_imported_allergy_ends_no_known_allergies(nora: Patient) -> None:
     assert not AllergyStatement.objects.get(patient=nora).none_known
 
 
+def test_ids_that_differ_in_case_are_two(nora: Patient) -> None:
+    found = bundle(*(fact("Condition", name) for name in ("abc", "ABC", "aBc")))
+    assert take(found, nora).created == {"Condition": 3}
+    assert take(found, nora).unchanged == {"Condition": 3}
+
+
 # --- Kinds of values ----------------------------------------------------------------------------
 
 
@@ -268,6 +274,9 @@ def test_values_of_all_kinds(nora: Patient, given: Any, stored: Any) -> None:
         (file_of(data=None), "without the file itself"),
         (file_of(data=b"<script>", content_type="text/html"), "a file that may not be kept"),
         (file_of(data=b"MZ", content_type="application/pdf"), "a file that may not be kept"),
+        (file_of(data="\x1b \u0301\u06de\ufc5e".encode()), "an empty text"),
+        (file_of(data=b"\xff\xfe"), "a text that is not UTF-8"),
+        (fact("Condition", code={"text": "\u200b"}), "without a name"),
         (file_of(data=b"Just a text"), "without an encounter of this bundle"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

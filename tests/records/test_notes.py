@@ -169,8 +169,10 @@ def test_a_stale_text_is_not_signed(records: Ward) -> None:
 
 def test_nothing_is_not_signed(records: Ward) -> None:
     note = draft(records)
-    with refused(EmptyNote, records.patient, "note.signed"):
-        sign(note=note, body=" \n ", version=1, by=records.by, now=NOW)
+    for nothing in ("", " \n ", "\u200b\u0301", "\x1b", "\u06de", "\ufc5e\uff9e"):
+        with refused(EmptyNote, records.patient, "note.signed"):
+            sign(note=note, body=nothing, version=1, by=records.by, now=NOW)
+    assert sign(note=note, body="😀", version=1, by=records.by, now=NOW).is_signed
 
 
 def test_a_signed_name_stays_when_the_doctor_is_renamed(records: Ward) -> None:
