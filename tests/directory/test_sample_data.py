@@ -290,6 +290,8 @@ def test_doctor_n_has_the_record_of_patient_n() -> None:
         ]
         notes = Note.objects.visible_to(doctor, NOW).filter(patient=patient)
         assert notes.exists() and not notes.drafts().exists()
-        assert set(notes.values_list("encounter__appointment__doctor__user", flat=True)) == {doctor.pk}
+        assert set(notes.values_list("encounter__appointment__doctor__user", flat=True)) == {
+            doctor.pk
+        }
     assert not Note.objects.exclude(patient__account__email__startswith="patient").exists()
     assert not Note.objects.filter(signed_at__gt=NOW).exists()
