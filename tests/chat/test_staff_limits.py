@@ -89,6 +89,7 @@ def test_s11_a_doctor_who_left_is_out_of_the_conversation(
         assert doctor.expect("error")["code"] == "not_found"
     assert not Conversation.objects.visible_to(amara).exists()
     now = timezone.now()
+    assert talk.doctor is not None
     CareRelation.objects.create(
         doctor=talk.doctor, patient=talk.patient, why="visit", since=now, until=None
     )

@@ -14,7 +14,8 @@ from django.db import transaction
 
 from accounts.audit import verify_chain
 from accounts.models import AuditEvent, Patient
-from tests.security.routes import ROWS, Row
+from tests.security.routes import ROWS
+from tests.security.row import Row
 from tests.security.world import ROLES, World, ended
 
 pytestmark = pytest.mark.django_db

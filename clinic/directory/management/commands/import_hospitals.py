@@ -13,8 +13,8 @@ from django.utils import timezone
 from clinic.directory.importing.csv_file import WrongFile
 from clinic.directory.importing.hospitals import Report, import_hospitals
 from clinic.directory.models import ZipCode
-from clinic.progress import Progress
 from clinic.directory.reference import SHIPPED_COORDINATES, SHIPPED_HOSPITALS, load_zip_codes
+from clinic.progress import Progress
 
 ROWS_EXPECTED = 5_421  # of a release; only the bar's length depends on it
 SHOWN = 20  # names of a long list; the rest is counted
