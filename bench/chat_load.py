@@ -22,7 +22,7 @@ from bench.common import percentile
 from tests.servers import ServerFailed
 
 BODY = "x" * 200
-SETTLE_SECONDS = 12.0  # how long after the last message the others may still arrive
+SETTLE_SECONDS = 8.0  # how long after the last message the others may still arrive
 TICK_SECONDS = 0.001
 
 

@@ -166,7 +166,7 @@ def stop(
         request,
         "records/stop.html",
         sheet,
-        title=_("Stop a medication"),
+        title=_("Stop a medication") if kind == "medication" else _("Stop a prescription"),
         status=status,
         form=form,
         entry=entry,

@@ -105,14 +105,19 @@ def _draft_page(
 
 
 def _signed_page(
-    request: HttpRequest, sheet: Sheet, found: Note, status: int = HTTPStatus.OK, **context: Any
+    request: HttpRequest,
+    sheet: Sheet,
+    found: Note,
+    status: int = HTTPStatus.OK,
+    title: str = "",
+    **context: Any,
 ) -> HttpResponse:
     original = found.amends or found
     return chart_page(
         request,
         "records/note_signed.html",
         sheet,
-        title=_("Signed note"),
+        title=title or _("Signed note"),
         status=status,
         note=original,
         amendments=original.amendments.signed().order_by("signed_at", "pk"),
@@ -243,4 +248,5 @@ def note_amend(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -
             else:
                 words = _("Your amendment is signed.")
                 return done(request, sheet, words, "chart_note", found.public_id)
-    return _signed_page(request, sheet, found, status, form=form, amending=True)
+    title = _("Amend a note")
+    return _signed_page(request, sheet, found, status, title, form=form, amending=True)

@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def run(settings: Settings, asked: argparse.Namespace) -> int:
 def serve_metrics(store: Store) -> None:
     class Metrics(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {
+            answers: dict[str, tuple[str, Callable[[Any], str]]] = {
                 "/metrics": ("text/plain; version=0.0.4", work.metrics),
                 "/state": ("application/json", json.dumps),
             }

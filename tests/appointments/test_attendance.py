@@ -196,5 +196,5 @@ def test_a_withdrawn_doctor_marks_nothing(
 
 
 def test_an_unknown_status_is_a_mistake_of_the_caller(visit: Appointment, rita: User) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no step at the desk"):
         mark(appointment=visit, status=Status.CANCELLED, by=rita, now=AT)

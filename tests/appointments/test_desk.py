@@ -64,7 +64,7 @@ def despite(*limits: str, why: str = WHY) -> Override:
 
 
 def at_desk(desk: Desk, patient: Patient, by: User, at: datetime = AT, **more: Any) -> Appointment:
-    facts = {
+    facts: dict[str, Any] = {
         "service": desk.service,
         "patient": patient,
         "starts_at": at,

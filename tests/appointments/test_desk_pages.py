@@ -59,7 +59,11 @@ def nora(desk: Desk, rita: User) -> Patient:
 
 
 def wish(desk: Desk, patient: Patient, at: datetime | None = None, **more: Any) -> dict[str, Any]:
-    entries = {"patient": str(patient.public_id), "service": desk.service.code, "key": "a-key"}
+    entries: dict[str, Any] = {
+        "patient": str(patient.public_id),
+        "service": desk.service.code,
+        "key": "a-key",
+    }
     if at is not None:
         entries |= {"at": iso(at), "action": "book"}
     return entries | more
@@ -76,7 +80,9 @@ def test_a_phone_call_from_the_name_to_the_visit(desk: Desk, client: Client, nor
     assert to_book
     services = client.get(to_book[1])
     assert desk.service.name in text_of(services)
-    times = text_of(client.get(BOOK, {"patient": nora.public_id, "service": desk.service.code}))
+    times = text_of(
+        client.get(BOOK, {"patient": str(nora.public_id), "service": desk.service.code})
+    )
     first = re.search(r'class="time" href="([^"]+)"', times)
     assert first
     check = text_of(client.get(first[1].replace("&amp;", "&")))

@@ -52,7 +52,7 @@ def visit(desk: Desk, alice: User) -> Appointment:
 
 
 def week(desk: Desk, by: User, **more: Any) -> Any:
-    facts = {
+    facts: dict[str, Any] = {
         "doctor": desk.doctor,
         "hospital": desk.hospital,
         "spans": AFTERNOONS,
@@ -94,7 +94,7 @@ def test_patients_are_told_and_led_to_new_times(
     desk: Desk, rita: User, visit: Appointment, alice: User
 ) -> None:
     OutgoingMail.objects.all().delete()
-    week(desk, rita, seen=[visit.public_id], what="tell")
+    week(desk, rita, seen=[str(visit.public_id)], what="tell")
 
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED
@@ -117,7 +117,7 @@ def test_a_visit_booked_meanwhile_is_shown_first(
     )
     before = hours()
     with pytest.raises(HitsChanged) as refusal:
-        week(desk, rita, seen=[visit.public_id], what="tell")
+        week(desk, rita, seen=[str(visit.public_id)], what="tell")
     assert [hit.pk for hit in refusal.value.visits] == [visit.pk, other.pk]
     assert hours() == before
     assert not Appointment.objects.filter(status=Status.CANCELLED).exists()
@@ -172,7 +172,7 @@ def test_hours_that_cannot_be_change_nothing(
 ) -> None:
     before = hours()
     for what in ("keep", "tell"):
-        for seen in ([], [visit.public_id]):
+        for seen in ([], [str(visit.public_id)]):
             with pytest.raises((HoursRefused, HitsChanged)):
                 week(desk, rita, spans=spans, what=what, seen=seen)
     assert hours() == before
@@ -193,7 +193,7 @@ def test_time_off_asks_about_its_visits_too(desk: Desk, rita: User, visit: Appoi
     with pytest.raises(HitsChanged):
         take_time_off(**facts, seen=[])
     assert not TimeOff.objects.exists()
-    take_time_off(**facts, seen=[visit.public_id])
+    take_time_off(**facts, seen=[str(visit.public_id)])
     assert TimeOff.objects.get().why == "Dentist"
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED
@@ -210,7 +210,7 @@ def test_closing_the_hospital_for_a_day(desk: Desk, rita: User, visit: Appointme
     }
     with pytest.raises(HitsChanged):
         change_day(**facts, is_open=False, seen=[])
-    change_day(**facts, is_open=False, seen=[visit.public_id])
+    change_day(**facts, is_open=False, seen=[str(visit.public_id)])
     assert not HospitalDay.objects.get().is_open
     assert free_times([desk.service], first=TUESDAY, days=1, now=NOW)[desk.service.pk] == []
     change_day(**facts, is_open=True, seen=[])
@@ -221,7 +221,7 @@ def test_others_change_no_hours(desk: Desk, rita: User, visit: Appointment, alic
     before = hours()
     elsewhere = make_staff("other@example.org")
     doctor = make_staff("doc@example.org", role=Role.DOCTOR)
-    seen = [visit.public_id]
+    seen = [str(visit.public_id)]
     for by in (alice, elsewhere, doctor):
         with pytest.raises(NotAtYourDesk):
             week(desk, by, seen=seen)

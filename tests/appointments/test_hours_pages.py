@@ -30,6 +30,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 def doctor(desk: Desk) -> Client:
+    assert desk.doctor.user is not None
     return signed_in(desk.doctor.user)
 
 

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import DESKTOP, HEIGHTS, PHONE, OpenPage, RunAxe
-from tests.browser.pages import NO_PAGE, PAGES, PageType, Visitor, named_routes
+from tests.browser.page_type import PageType, Visitor
+from tests.browser.pages import NO_PAGE, PAGES, named_routes
 from tests.browser.people import People
 from tests.browser.watch import Watch
 from tests.site import ROOT, Site

@@ -147,6 +147,8 @@ def test_frames_may_come_in_any_pieces(chat_server: ChatServer, alice: User) -> 
         (client_frame(PING.encode(), 0x80), 1002),  # the rest of nothing
         (client_frame(b"x" * 70_000), 1009),
     ],
+    # Masks are random; names of tests are not.
+    ids=["no text", "unmasked", "compressed", "no beginning", "too long"],
 )
 def test_what_breaks_the_protocol_ends_the_socket(
     chat_server: ChatServer, alice: User, frame: bytes, code: int

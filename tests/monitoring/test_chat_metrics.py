@@ -42,8 +42,7 @@ def test_each_act_is_timed_and_each_new_event_counted() -> None:
         return True
 
     async def three() -> None:
-        pools = [Pool(1), Pool(1)]
-        committer = Stored(*pools, live)
+        committer = Stored(Pool(1), Pool(1), live)
         for _number in range(3):
             act: Any = Act(1, What())  # type: ignore[arg-type]
             committer.submit(act, lambda _outcome, _live: None)

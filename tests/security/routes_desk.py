@@ -144,7 +144,7 @@ RECEPTION = [
     Row("admin/call-off/", f"{OUTSIDE}200 200 200 404", f"{OUTSIDE}200 422 200 404",
         form=_calling_off, changes="doctor reception"),
     Row("admin/visits/<uuid:public_id>/", HANDLED, NO_FORM, address=visit(""),
-        audited="doctor reception", unknown=f"/admin/visits/{NOBODY}/"),
+        audited="doctor reception"),
     Row("admin/visits/<uuid:public_id>/move/", HANDLED, HANDLED_DONE, address=visit("move/"),
         form={"at": iso(LATER), "key": "a-key-of-the-move"}, changes="doctor reception"),
     Row("admin/visits/<uuid:public_id>/cancel/", HANDLED, HANDLED_DONE, address=visit("cancel/"),

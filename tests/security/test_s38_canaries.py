@@ -9,19 +9,25 @@ import json
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import time_machine
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import AuditEvent, Patient, User
 from appointments.models import Appointment
+from chat.mails import mail_about_unread
+from chat.models import Attachment, Event
 from clinic.jobs.models import OutgoingMail
 from tests.accounts.helpers import NEW_ADDRESS, mailed_code, signup_facts
 from tests.appointments.desk import iso
 from tests.cast import ALICE, signed_in
-from tests.security.world import LATER, World
+from tests.security.world import LATER, World, photo
 from tests.test_logs import Lines
 from tests.test_logs import lines as lines  # the fixture
 
@@ -36,8 +42,14 @@ TYPED = "CANARYCODE"
 SEARCHED = "canarysearch"
 PLACE = "canaryplace"
 PHONE = "207-555-0199"
+WRITTEN = "canary-message-5521"
+EDITED = "canary-edit-6632"
+REPLIED = "canary-reply-7743"
+FILE = "canaryfile-8854"
+SOUGHT = "canarysought"
 CONTROL = '\r\n{"event": "forged"}\x1b[31m\x00\u2028'
 CANARIES = [NAME, NAME.split()[1], CHILD, REASON, CANCEL, SECRET, TYPED, SEARCHED, PLACE, PHONE]
+CANARIES += [WRITTEN, EDITED, REPLIED, FILE, SOUGHT]
 
 
 class Visitor:
@@ -93,6 +105,7 @@ def through_every_form(world: World) -> list[Visitor]:
     new.get(f"{booked}calendar.ics")
     new.get(f"{booked}move/")
     new.post(f"{booked}move/", {"at": iso(LATER + timedelta(hours=1)), "key": TYPED})
+    write_messages(new, world, chart)
     new.post(f"{booked}cancel/", {"reason": CANCEL + CONTROL})
     new.post(f"{booked}cancel/", {"reason": CANCEL})
     new.post("/accounts/reauthenticate/", {"password": f"{SECRET}!"})
@@ -115,6 +128,38 @@ def through_every_form(world: World) -> list[Visitor]:
     return [new, stranger, forged]
 
 
+def write_messages(new: Visitor, world: World, chart: str) -> None:
+    """Everything that can be typed about a conversation with the doctor, well and badly."""
+    new.post("/messages/new/", {"reference": TYPED, "doctor": SEARCHED})
+    path = new.post("/messages/new/", {"doctor": world.desk.doctor.slug, "patient": chart}).headers[
+        "Location"
+    ]
+
+    def words(body: str, **more: Any) -> dict[str, Any]:
+        return {"client_id": str(uuid4()), "body": body, **more}
+
+    said = new.post(path, words(WRITTEN)).headers["Location"]
+    target = said.partition("#m")[2]
+    new.post(path, words(WRITTEN + CONTROL))
+    new.post(path, words(WRITTEN * 400))
+    new.post(path, words(REPLIED, reply_to=target))
+    new.post(path, words("", file=photo(f"{FILE}.jpg")))
+    new.post(path, words(WRITTEN, file=SimpleUploadedFile(f"{FILE}.exe", WRITTEN.encode())))
+    new.post(f"{path}attachments/", {"file": SimpleUploadedFile(f"{FILE}.pdf", b"no PDF")})
+    new.post(f"{path}attachments/", {"file": photo(f"{FILE}{CONTROL}.jpg")})
+    new.post(f"{path}edit/", words(EDITED, target=target))
+    new.post(f"{path}edit/", words(EDITED + CONTROL, target=target))
+    new.post(f"{path}delete/", words("", target=str(int(target) + 1)))
+    new.get(path, {"q": SOUGHT})
+    new.get(path, {"edit": target})
+    new.get(path, {"reply_to": target})
+    for part in ("events", "transcript/", "attachments/"):
+        new.get(f"{path}{part}")
+    new.get("/messages/")
+    with time_machine.travel(timezone.now() + timedelta(days=1), tick=False):
+        mail_about_unread(now=timezone.now())
+
+
 def found_in(text: str, *more: str) -> list[str]:
     return [canary for canary in [*CANARIES, *more] if canary.lower() in text.lower()]
 
@@ -125,6 +170,11 @@ def test_s38_canaries_from_every_form_come_out_nowhere(world: World, lines: Line
     visit = Appointment.objects.get(reason=REASON)
     assert visit.is_cancelled and visit.cancel_reason == CANCEL  # they did go in
     assert User.objects.get(email=NEW_ADDRESS).name == NAME
+    stored = list(Event.objects.filter(sender__email=NEW_ADDRESS).values_list("body", flat=True))
+    assert {WRITTEN, EDITED, REPLIED} <= set(stored)
+    assert Attachment.objects.filter(name__startswith=FILE, sent_seq__isnull=False).exists()
+    # The doctor is told that something waits: one of the mails looked through below.
+    assert OutgoingMail.objects.filter(to="doctor@example.org").exists()
     assert all(answer.status_code < 500 for who in visitors for answer in who.answers)
 
     # Logs: each one line of JSON, and nobody can write one of their own.
@@ -179,9 +229,24 @@ def test_s38_who_may_not_see_a_name_finds_it_on_no_page(world: World) -> None:
     owner = signed_in(User.objects.get(email=NEW_ADDRESS))
     page = owner.get(f"/appointments/{visit.public_id}/").content.decode()
     assert CHILD in page and REASON in page
+    file = Attachment.objects.filter(name__startswith=FILE, sent_seq__isnull=False).get()
+    talk = f"/messages/{file.conversation.public_id}/"
+    page = owner.get(talk).content.decode()
+    assert EDITED in page and FILE in page
     for role in ("anonymous", "charlie", "other"):
         client = world.client(role)
         for path in ("/", "/appointments/", f"/appointments/{visit.public_id}/",
                      "/accounts/people/", f"/doctors/{world.desk.doctor.slug}/",
-                     "/admin/appointments/appointment/"):  # fmt: skip
+                     "/admin/appointments/appointment/", "/messages/", talk, f"{talk}events",
+                     f"{talk}transcript/", f"{talk}attachments/",
+                     f"/messages/attachments/{file.public_id}/"):  # fmt: skip
             assert found_in(client.get(path).content.decode()) == [], (role, path)
+    # Who looks after the clinic sees that a conversation waits, and reception that somebody does.
+    place = f"/admin/chat/conversation/{file.conversation.pk}/"
+    for role, paths in {
+        "administrator": ["/admin/chat/conversation/", f"{place}change/", f"{place}history/"],
+        "reception": ["/messages/", "/messages/waiting/", talk],
+    }.items():
+        for path in paths:
+            page = world.client(role).get(path).content.decode()
+            assert [hit for hit in found_in(page) if hit.startswith("canary")] == [], (role, path)

@@ -22,8 +22,8 @@ LOCK_SECONDS = 1800
 class Command(BaseCommand):
     help = (
         "Brings the database to this release: waits for it, takes a lock, so that of several at "
-        "once one does the work, migrates, loads reference data and sets rights. Can be repeated. SAMPLE_DATA=1 fills an empty "
-        "database with invented doctors, patients and visits."
+        "once one does the work, migrates, loads reference data and sets rights. Can be repeated. "
+        "SAMPLE_DATA=1 fills an empty database with invented doctors, patients and visits."
     )
     requires_system_checks = []
     requires_migrations_checks = False

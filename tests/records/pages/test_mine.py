@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.carers import set_rights
-from accounts.models import AuditEvent, Carer, User
+from accounts.models import AuditEvent, Carer, Role, User
 from appointments.booking import book
 from appointments.care import known_to_reception
 from appointments.models import Referral
@@ -36,7 +36,7 @@ DRAFT = "Half a thought that nobody shall read"
 @pytest.fixture
 def desk() -> Desk:
     desk = open_desk()
-    desk.doctor.user = make_staff("doc@example.org", role="doctor", name="Amara Okafor")
+    desk.doctor.user = make_staff("doc@example.org", role=Role.DOCTOR, name="Amara Okafor")
     desk.doctor.save()
     return desk
 
@@ -109,9 +109,9 @@ def test_a_carer_reads_it_once_the_patient_agreed_and_leaves_a_row(
     assert signed_in(charlie).get("/record/?person=nobody").status_code == 404
 
 
-@pytest.mark.parametrize("role", ["reception", "directory", "administrator"])
-def test_staff_have_no_record_page_of_anybody(chart: Any, role: str) -> None:
-    client = signed_in(make_staff("staff@example.org", role=role))  # type: ignore[arg-type]
+@pytest.mark.parametrize("role", [Role.RECEPTION, Role.DIRECTORY, Role.ADMINISTRATOR])
+def test_staff_have_no_record_page_of_anybody(chart: Any, role: Role) -> None:
+    client = signed_in(make_staff("staff@example.org", role=role))
     assert client.get(f"/record/?person={chart.public_id}").status_code == 404
     assert NOTE not in text_of(client.get("/record/"))
 
@@ -299,7 +299,7 @@ def test_the_patient_answers_a_referral(
     alice: User, charlie: User, chart: Any, desk: Desk, doctor: User
 ) -> None:
     colleague = open_desk(name="Ben Osei")
-    colleague.doctor.user = make_staff("ben@example.org", role="doctor")  # type: ignore[arg-type]
+    colleague.doctor.user = make_staff("ben@example.org", role=Role.DOCTOR)
     colleague.doctor.save()
     referral = Referral.objects.create(
         patient=chart,
