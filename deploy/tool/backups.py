@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.tool import release
 from deploy.tool.docker import Problem, docker, inspect
+from deploy.tool.jobs import run_job, service_name
 from deploy.tool.settings import Settings
 
 JOB = "backup_job"
@@ -19,7 +20,7 @@ KEY = "/run/secrets/restore_key"
 
 
 def run(settings: Settings, asked: argparse.Namespace) -> str:
-    return release.run_job(settings, JOB, [asked.what])
+    return run_job(settings, JOB, [asked.what])
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def private_key(settings: Settings, key: Path) -> Iterator[list[str]]:
         raise Problem(f"{key} holds no private key of age (a line AGE-SECRET-KEY-…).")
     name = f"{settings.stack}_restore_key_{randomness.token_hex(4)}"
     docker("secret", "create", name, "-", text=text)
-    job = release.service_name(settings, JOB)
+    job = service_name(settings, JOB)
     mounted = f"source={name},target=restore_key,uid=10002,gid=10002,mode=0400"
     try:
         docker("service", "update", "--detach", "--secret-add", mounted, job)
@@ -62,12 +63,12 @@ def restore(settings: Settings, *, key: Path, at: str | None, sure: bool) -> str
     """Checks everything first; only then the site is stopped, restored and started again."""
     arguments = ["restore", "--key", KEY, *(["--at", at] if at else [])]
     with private_key(settings, key):
-        print(release.run_job(settings, JOB, [*arguments, "--check-only"]), flush=True)
+        print(run_job(settings, JOB, [*arguments, "--check-only"]), flush=True)
         if not sure and not _agreed():
             raise Problem("Nothing was changed.")
         counts = _stop_site(settings)
         try:
-            print(release.run_job(settings, JOB, arguments), flush=True)
+            print(run_job(settings, JOB, arguments), flush=True)
             print(release.migrate(settings), flush=True)
         except Problem as problem:
             raise Problem(
@@ -96,7 +97,7 @@ def _agreed() -> bool:
 def _stop_site(settings: Settings) -> dict[str, int]:
     counts = {}
     for service in (*release.APP_SERVICES, "backup"):
-        state = inspect("service", release.service_name(settings, service))
+        state = inspect("service", service_name(settings, service))
         if state is not None:
             counts[service] = state["Spec"]["Mode"]["Replicated"]["Replicas"]
     _scale(settings, dict.fromkeys(counts, 0))
@@ -107,7 +108,7 @@ def _scale(settings: Settings, counts: dict[str, int]) -> None:
     begun = time.time()
     docker(
         *("service", "scale", "--detach"),
-        *(f"{release.service_name(settings, name)}={number}" for name, number in counts.items()),
+        *(f"{service_name(settings, name)}={number}" for name, number in counts.items()),
     )
     release.settle(settings, begun=begun)
 
@@ -115,7 +116,7 @@ def _scale(settings: Settings, counts: dict[str, int]) -> None:
 def drill(settings: Settings, *, key: Path) -> str:
     """Restores beside the running site, lets the site's own checks look, and removes it again."""
     with private_key(settings, key):
-        said = release.run_job(settings, JOB, ["drill", "--key", KEY])
+        said = run_job(settings, JOB, ["drill", "--key", KEY])
     print(said, flush=True)
     passed: list[str] = []
     try:
@@ -126,5 +127,5 @@ def drill(settings: Settings, *, key: Path) -> str:
         release.manage(settings, "record_check", "restore_drill", "--failed")
         raise
     finally:
-        release.run_job(settings, JOB, ["drill-end", *passed])
+        run_job(settings, JOB, ["drill-end", *passed])
     return "The drill is passed: the newest backup restores, and the checks agree."

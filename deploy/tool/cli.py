@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploy.tool import backups, cluster, release, rotation, secrets
 from deploy.tool.docker import Problem, docker, require_manager
+from deploy.tool.jobs import service_name
 from deploy.tool.settings import Settings
 
 
@@ -96,7 +97,7 @@ def scale(settings: Settings, asked: argparse.Namespace) -> None:
     begun = time.time()
     docker(
         *("service", "scale", "--detach"),
-        *(f"{release.service_name(settings, name)}={number}" for name, number in wanted.items()),
+        *(f"{service_name(settings, name)}={number}" for name, number in wanted.items()),
     )
     release.settle(settings, begun=begun)
     for name, number in wanted.items():

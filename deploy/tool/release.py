@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime
 from typing import Any
 
 from deploy.tool import secrets
 from deploy.tool.docker import Problem, docker, inspect
+from deploy.tool.jobs import run_job, service_name
 from deploy.tool.settings import STACK_FILE, Settings
 
 APP_SERVICES = ("web", "ws", "worker")
 ROLLING = ("nginx", *APP_SERVICES)
 SETTLE_SECONDS = 900.0
-JOB_SECONDS = 3600.0
 QUIET_SECONDS = 4.0  # an update shows up in a service's state this soon
-FAILED = {"failed", "rejected", "orphaned", "shutdown", "remove"}
-
-
-def service_name(settings: Settings, service: str) -> str:
-    return f"{settings.stack}_{service}"
 
 
 def require_deployed(settings: Settings) -> None:
@@ -131,53 +125,6 @@ def _seconds(text: str | None) -> float:
     if not text:
         return 0.0
     return datetime.fromisoformat(text[:19] + "+00:00").timestamp()
-
-
-def run_job(
-    settings: Settings, service: str, arguments: list[str], *, image: str | None = None
-) -> str:
-    """Runs one task of a service that has no replicas, to its end; returns what it printed.
-
-    Raises ``Problem`` with its last lines when it fails.
-    """
-    name = service_name(settings, service)
-    if inspect("service", name) is None:
-        raise Problem(f"{name} is not there. Run `deploy/stack deploy` first.")
-    before = set(docker("service", "ps", "--quiet", "--no-trunc", name).split())
-    docker(
-        *("service", "update", "--detach", "--force", "--replicas", "1"),
-        *(("--image", image) if image else ()),
-        *(("--no-resolve-image",) if settings.get("RESOLVE_IMAGE") == "never" else ()),
-        *("--args", " ".join(_quoted(word) for word in arguments)),
-        name,
-    )
-    deadline = time.monotonic() + JOB_SECONDS
-    try:
-        while True:
-            new = set(docker("service", "ps", "--quiet", "--no-trunc", name).split()) - before
-            for task in new:
-                found = json.loads(docker("inspect", "--type", "task", task))[0]
-                state = found["Status"]["State"]
-                if state == "complete":
-                    return _printed(task)
-                if state in FAILED:
-                    why = found["Status"].get("Err", state)
-                    raise Problem(f"{service} failed ({why}):\n{_printed(task)[-3000:]}")
-            if time.monotonic() > deadline:
-                raise Problem(f"{service} did not end within {JOB_SECONDS:.0f} s; it was stopped.")
-            time.sleep(0.5)
-    finally:
-        docker("service", "update", "--detach", "--replicas", "0", name)
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'" if set(word) & set(" '\"\\$") else word
-
-
-def _printed(task: str) -> str:
-    """A task's output. Its last lines reach the log's reader a moment after its end."""
-    time.sleep(1)
-    return docker("service", "logs", "--raw", task, with_errors=True)
 
 
 def migrate(settings: Settings) -> str:

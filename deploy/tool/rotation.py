@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy.tool import release, secrets
 from deploy.tool.docker import Problem, docker, inspect
+from deploy.tool.jobs import service_name
 from deploy.tool.settings import Settings
 
 
@@ -62,7 +63,7 @@ def retire(settings: Settings) -> str:
 
 
 def local_container(settings: Settings, service: str) -> str:
-    name = release.service_name(settings, service)
+    name = service_name(settings, service)
     found = docker(
         "ps", "--quiet", "--filter", f"label=com.docker.swarm.service.name={name}"
     ).split()
@@ -105,4 +106,4 @@ def _database_user(settings: Settings, group: str) -> str:
 
 
 def is_running(settings: Settings, service: str) -> bool:
-    return inspect("service", release.service_name(settings, service)) is not None
+    return inspect("service", service_name(settings, service)) is not None
