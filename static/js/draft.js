@@ -27,6 +27,7 @@ class Draft {
     this.isOver = false; // signed or discarded elsewhere
     this.leaving = false;
     this.saving = null;
+    this.sent = null; // a text that this window sent without hearing whether it arrived
     this.retryMs = FIRST_RETRY_MS;
     if (this.inConflict) this.stored = null;
   }
@@ -66,7 +67,7 @@ class Draft {
       return;
     }
     const theirs = this.text;
-    this.area.value = kept.text;
+    this.area.value = this.sent = kept.text;
     if (String(kept.version) === this.versionField.value) {
       this.say(words("Kept"), "kept");
       this.saveSoon();
@@ -154,6 +155,13 @@ class Draft {
   }
 
   conflict(theirs, version) {
+    if (theirs === this.sent) {
+      // The other text is what this window itself sent last: nobody else wrote in between.
+      this.stored = theirs;
+      this.versionField.value = version;
+      this.saveSoon(0);
+      return;
+    }
     this.inConflict = true;
     this.theirs = theirs;
     this.theirVersion = version;
@@ -212,6 +220,7 @@ class Draft {
 
   saveLast() {
     if (this.leaving || this.inConflict || this.isOver || !this.isUnsaved || this.saving) return;
+    this.sent = this.text;
     saveDraft(form, this.text, this.versionField.value, { keepalive: true }).catch(() => {});
   }
 

@@ -60,6 +60,7 @@ def test_a_whole_text_frame_is_read_wherever_it_begins(size: int) -> None:
         client_frame(b"\xff\xfe"),  # no UTF-8
         client_frame("\ud800".encode(errors="surrogatepass")),
     ],
+    ids=lambda data: f"{len(data)} bytes",  # masks are random; names of tests are not
 )
 def test_everything_else_is_left_to_the_library(data: bytes) -> None:
     assert read_text_frame(data, 0) is None
