@@ -218,7 +218,8 @@ def test_others_find_no_such_page(desk: Desk, rita: User, alice: User) -> None:
         client = signed_in(user)
         for address in addresses:
             assert client.get(address).status_code == 404
-            assert client.post(address, week(desk)).status_code == 404
+            refused = client.post(address, week(desk)).status_code
+            assert refused == (405 if address == addresses[0] else 404), address
         assert client.post(page("hours_off_end", desk), {"period": "1"}).status_code == 404
     assert OpeningHours.objects.filter(opens=time(13)).count() == 0
     for address in addresses:
