@@ -6,15 +6,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from appointments.models import Referral
+from appointments.models import Appointment, Referral
 from clinic.directory.models import TimeOff
 from records.deletion import ask
 from records.documents import store
 from records.models import DeletionRequest, Document
-from tests.appointments.desk import NOW, iso
+from tests.appointments.desk import AT, NOW, iso
 from tests.security.row import NOBODY, Row
 from tests.security.world import LATER, World, photo
 
+HALF_HOUR = timedelta(minutes=30)
 OUTSIDE = "302 302 302 302 "
 NO_FORM = f"{OUTSIDE}405 405 405 405"
 DESK = f"{OUTSIDE}404 404 200 404"  # reception alone
@@ -49,7 +50,15 @@ def patient(part: str) -> Callable[[World], str]:
 
 
 def visit(part: str) -> Callable[[World], str]:
-    return lambda world: f"/admin/visits/{world.visit.public_id}/{part}"
+    """A page of the visit, which is to come, whatever another row has made of it."""
+
+    def address(world: World) -> str:
+        Appointment.objects.filter(pk=world.visit.pk).update(
+            starts_at=AT, ends_at=AT + HALF_HOUR, occupied_until=AT + HALF_HOUR
+        )
+        return f"/admin/visits/{world.visit.public_id}/{part}"
+
+    return address
 
 
 def hours(part: str) -> Callable[[World], str]:

@@ -17,7 +17,11 @@ from tests.test_headers import CSP, CSP_OF_FILES, assert_safe
 
 pytestmark = pytest.mark.django_db
 
-PROBES = {"livez", "readyz"}  # they say nothing about anybody, and are kept by nobody either
+PROBES = {
+    "livez",
+    "readyz",
+    "metrics",
+}  # they say nothing about anybody, and are kept by nobody either
 
 
 def test_s34_no_page_is_kept_once_somebody_is_signed_in(world: World) -> None:
