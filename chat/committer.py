@@ -1,8 +1,9 @@
 """Group commit: the acts that wait go into one transaction together, and are answered after it.
 
 Kept here: acts of one conversation are stored in the order they came; a conversation whose row
-somebody else holds is tried again on its own, and its later acts queue behind it, while all others
-go on; every act is answered exactly once, and with an `Entry` only when it was committed.
+somebody else holds is tried again with a later batch, and when that does not help on its own, and
+its later acts queue behind it, while all others go on; every act is answered exactly once, and with
+an `Entry` only when it was committed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ BATCHES = 2  # one commits while the next is prepared
 # At least this long between the beginnings of two batches. Ordinary talk never waits, since the
 # batch before is long over; when there is much to do, a batch serves several acts.
 GATHER_SECONDS = 0.008
+# A row that is held is mostly held by a batch of another server, for some milliseconds. So often it
+# is tried again with a later batch before somebody waits for it.
+BUSY_TRIES = 4
+BUSY_SECONDS = 0.01
 # Seconds between attempts while the database is away; then the acts are refused for now. A lock
 # that is waited for takes long by itself, so there is an end by the clock too.
 RETRY_AFTER = (0.3, 1.0, 2.0)
@@ -66,6 +71,7 @@ class Committer:
         self._queues: dict[UUID, deque[Job]] = {}
         self._ready: deque[UUID] = deque()  # conversations with acts, none of them in flight
         self._in_flight: set[UUID] = set()
+        self._tried: dict[UUID, int] = {}  # how often a conversation's row was held
         self._running = 0
         self._scheduled = False
         self._begun = float("-inf")  # the last batch, by the loop's clock
@@ -83,7 +89,7 @@ class Committer:
 
     @property
     def is_idle(self) -> bool:
-        return not self._tasks and not self._queues
+        return not self._tasks and not self._queues and not self._in_flight
 
     def _wake(self) -> None:
         if not self._scheduled and self._ready and self._running < self._batches:
@@ -129,9 +135,20 @@ class Committer:
         finally:
             self._running -= 1
             self._release({job.act.what.conversation for job in batch} - set(busy))
-        for jobs in busy.values():
-            self._spawn(self._commit_alone(jobs))
+        for place, jobs in busy.items():
+            tries = self._tried[place] = self._tried.get(place, 0) + 1
+            if tries <= BUSY_TRIES:
+                asyncio.get_running_loop().call_later(BUSY_SECONDS, self._again, place, jobs)
+            else:
+                self._spawn(self._commit_alone(jobs))
         await self._answer(batch, outcomes)
+
+    def _again(self, place: UUID, jobs: list[Job]) -> None:
+        """Puts the jobs before those that came meanwhile."""
+        self._queues.setdefault(place, deque()).extendleft(reversed(jobs))
+        self._in_flight.discard(place)
+        self._ready.append(place)
+        self._wake()
 
     async def _commit_alone(self, jobs: list[Job]) -> None:
         """Waits for the conversation's row on a thread of the slow pool."""
@@ -145,6 +162,7 @@ class Committer:
     def _release(self, places: set[UUID]) -> None:
         for place in places:
             self._in_flight.discard(place)
+            self._tried.pop(place, None)
             if place in self._queues:
                 self._ready.append(place)
         self._wake()

@@ -21,7 +21,7 @@ PROBES = {
     "livez",
     "readyz",
     "metrics",
-}  # they say nothing about anybody, and are kept by nobody either
+}  # of nobody, and kept by nobody either
 
 
 def test_s34_no_page_is_kept_once_somebody_is_signed_in(world: World) -> None:
