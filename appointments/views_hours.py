@@ -136,7 +136,7 @@ def hours_doctor(request: HttpRequest, slug: str) -> HttpResponse:
     return _page(
         request,
         "hours/doctor.html",
-        title=_("Opening hours"),
+        title=_("Opening hours of %(name)s") % {"name": doctor.display_name},
         doctor=doctor,
         is_own=doctor.user_id == user.pk,
         today=today,

@@ -34,7 +34,8 @@ class Visitor:
             "SELECT a.public_id FROM appointments_appointment a "
             "JOIN accounts_patient p ON p.id = a.patient_id "
             "JOIN accounts_user u ON u.id = p.account_id "
-            "WHERE u.email = ? AND a.status = ? ORDER BY a.id",
+            "WHERE u.email = ? AND a.status = ? "
+            "AND (a.status <> 'booked' OR a.starts_at > datetime('now', '+1 day')) ORDER BY a.id",
             self.person,
             status,
         )
