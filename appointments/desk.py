@@ -7,22 +7,19 @@ visits of their own hospital (a doctor: the own ones), for patients that they kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from accounts.audit import record, record_refusal
+from accounts.audit import record_refusal
 from accounts.models import Patient, Role, User
-from appointments import booking, mails
+from appointments import booking
 from appointments.care import known_to_reception, patients_of
 from appointments.clashes import Clash
-from appointments.models import Appointment, Status
+from appointments.models import Appointment
 from appointments.overrides import NOTHING, Limit, Override, begins_now
 from appointments.refusals import Refusal
-from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
-from clinic.directory.hours import add_time_off_under_lock
 from clinic.directory.models import Doctor, Service
 from clinic.directory.staff import hospitals_of
 
@@ -44,13 +41,6 @@ class NoReason(Refusal):
 
     def __init__(self) -> None:
         super().__init__(_("Type why the limit is set aside. The reason is kept with the visit."))
-
-
-class NothingToCallOff(Refusal):
-    code = "nothing_to_call_off"
-
-    def __init__(self) -> None:
-        super().__init__(_("The time ends before it begins, or is over. Check both times."))
 
 
 def patients_at_desk(user: Any, now: datetime) -> Any:
@@ -166,66 +156,6 @@ def cancel_at_desk(
     """Cancels a visit for the clinic or for a patient on the phone. Raises a `Refusal`."""
     _check_visit(appointment, by, now, "visit.cancel")
     return booking.cancel(appointment=appointment, by=by, now=now, reason=reason)
-
-
-@dataclass(frozen=True)
-class CalledOff:
-    """Visits that were cancelled; ``to_phone`` are those whose patients have no mail address."""
-
-    visits: list[Appointment] = field(default_factory=list)
-    to_phone: list[Appointment] = field(default_factory=list)
-
-
-def visits_between(
-    *, doctor: Doctor, starts_at: datetime, ends_at: datetime, now: datetime
-) -> list[Appointment]:
-    """Booked visits, not yet begun, that run in a period: whom calling it off would hit."""
-    return list(
-        Appointment.objects.with_parts()
-        .filter(
-            doctor=doctor,
-            status=Status.BOOKED,
-            starts_at__lt=ends_at,
-            ends_at__gt=starts_at,
-            starts_at__gt=now,
-        )
-        .order_by("starts_at", "pk")
-    )
-
-
-def call_off(
-    *, doctor: Doctor, starts_at: datetime, ends_at: datetime, why: str, by: User, now: datetime
-) -> CalledOff:
-    """Takes a period out of a doctor's time and cancels its visits, all in one transaction.
-
-    Every patient is told by mail, with a link to choose again; whom no mail reaches is in
-    ``to_phone``. ``why`` is for staff. Calling off again changes nothing more. Raises
-    `NotAtYourDesk`, `NothingToCallOff`.
-    """
-    try:
-        if not works_for(by, doctor):
-            raise NotAtYourDesk
-        if ends_at <= max(starts_at, now):
-            raise NothingToCallOff
-    except Refusal as refusal:
-        record_refusal("visits.call_off", actor=by, subject=doctor, reason=refusal.code, now=now)
-        raise
-
-    def work() -> CalledOff:
-        lock_schedules({doctor.pk})
-        visits = visits_between(doctor=doctor, starts_at=starts_at, ends_at=ends_at, now=now)
-        for patient in sorted({visit.patient_id for visit in visits}):
-            lock_patient(patient)
-        add_time_off_under_lock(
-            doctor=doctor, starts_at=starts_at, ends_at=ends_at, why=why, by=by, now=now
-        )
-        to_phone = [visit for visit in visits if not mails.recipient(visit, now=now)[1]]
-        for visit in visits:
-            booking.cancel_under_lock(visit, by=by, now=now, reason=_("Called off by the clinic."))
-        record("visits.call_off", actor=by, subject=doctor, detail=f"{len(visits)} visits", now=now)
-        return CalledOff(visits, to_phone)
-
-    return in_one_transaction(work)
 
 
 def works_for(user: Any, doctor: Doctor) -> bool:

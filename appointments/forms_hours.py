@@ -49,6 +49,8 @@ class HoursForm(forms.Form):
             for part in range(PARTS):
                 for end, words in (("opens", _("from")), ("closes", _("until"))):
                     field = clock_field(self.line_label(day, part, words))
+                    # The template shows a day's fields in a row, without a group of their own each.
+                    field.widget.attrs["class"] = "govuk-input govuk-input--width-10"
                     self.fields[_name(day, part, end)] = field
 
     def line_label(self, day: int, part: int, words: Any) -> str:

@@ -25,6 +25,7 @@ from appointments.slots import GRAIN_MINUTES, grain_at, mask, open_periods, piec
 from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
 from appointments.zones import local
 from clinic.directory.hours import (
+    HoursRefused,
     Span,
     add_time_off_under_lock,
     closing_minute,
@@ -182,8 +183,13 @@ def take_time_off(
     by: Any,
     now: datetime,
 ) -> Changed:
-    """Stores a period off with what becomes of the visits in it. Raises as `change_hours` does."""
+    """Stores a period off with what becomes of the visits in it. Raises as `change_hours` does.
+
+    With ``what="tell"`` this calls a part of a day off: every patient is told and led to new times.
+    """
     _refuse_others(may_change(by, doctor), "time_off.added", doctor, by, now)
+    if ends_at <= now:
+        raise HoursRefused(_("This time is over. Check both times."), code="over")
 
     def hits() -> list[Appointment]:
         return hit_by_time_off(doctor=doctor, starts_at=starts_at, ends_at=ends_at, now=now)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -23,16 +26,16 @@ from appointments.availability import why_not
 from appointments.desk import (
     NoReason,
     NotAtYourDesk,
-    call_off,
     cancel_at_desk,
     move_at_desk,
     services_at_desk,
-    visits_between,
 )
 from appointments.desk_pages import desk_page, service_or_404, staff_or_404, visit_or_404
 from appointments.doctor_page import month_of_times
 from appointments.forms import CancelForm
 from appointments.forms_desk import LIMITS, CallOffForm, DeskForm, OtherTimeForm
+from appointments.forms_hours import refuse
+from appointments.hours_changes import HitsChanged, hit_by_time_off, take_time_off
 from appointments.models import Appointment
 from appointments.offers import service_of
 from appointments.refusals import Refusal
@@ -259,41 +262,30 @@ def call_off_page(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     doctor = next(doctor for doctor in doctors if doctor.slug == form.cleaned_data["doctor"])
     starts_at, ends_at = form.period(_zone(doctor))
-    visits = visits_between(doctor=doctor, starts_at=starts_at, ends_at=ends_at, now=now)
-    seen = set(request.POST.getlist("seen"))
-    current = {str(visit.public_id) for visit in visits}
-    if "asked" not in request.POST or seen != current:
-        changed = "asked" in request.POST
-        return desk_page(
-            request,
-            "desk/call_off_check.html",
-            title=title,
-            form=form,
-            doctor=doctor,
-            visits=visits,
-            entries=[
-                (name, form.data[name]) for name in ("doctor", "day", "opens", "closes", "why")
-            ],
-            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
-            problems=[(_("The visits have changed. Look at the list again."), "#hits")]
-            if changed
-            else [],
-        )
+    period: dict[str, Any] = {"doctor": doctor, "starts_at": starts_at, "ends_at": ends_at}
+    if "asked" not in request.POST:
+        hits = hit_by_time_off(**period, now=now)
+        return _call_off_check(request, form, doctor, hits, title)
     try:
-        done = call_off(
-            doctor=doctor,
-            starts_at=starts_at,
-            ends_at=ends_at,
+        done = take_time_off(
+            **period,
             why=form.cleaned_data["why"],
+            what="tell",
+            seen=request.POST.getlist("seen")[:1000],
             by=user,
             now=now,
         )
-    except Refusal as refusal:
-        form.add_error(None, refusal.message)
+    except HitsChanged as refusal:
+        return _call_off_check(request, form, doctor, refusal.visits, title, refusal)
+    except NotAtYourDesk as error:
+        raise Http404 from error
+    except ValidationError as error:
+        refuse(form, error)
         return desk_page(
-            request, "desk/call_off.html", title=title, form=form, status=refusal.status
-        )
-    count = len(done.visits)
+            request, "desk/call_off.html", title=title, form=form,
+            status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        )  # fmt: skip
+    count = len(done.hit)
     messages.success(
         request,
         ngettext(
@@ -305,8 +297,30 @@ def call_off_page(request: HttpRequest) -> HttpResponse:
         "desk/called_off.html",
         title=title,
         doctor=doctor,
-        visits=done.visits,
+        visits=done.hit,
         to_phone=done.to_phone,
+    )
+
+
+def _call_off_check(
+    request: HttpRequest,
+    form: CallOffForm,
+    doctor: Doctor,
+    visits: Sequence[Appointment],
+    title: str,
+    refusal: HitsChanged | None = None,
+) -> HttpResponse:
+    """Whose visits are cancelled, with the form that does it."""
+    return desk_page(
+        request,
+        "desk/call_off_check.html",
+        title=title,
+        form=form,
+        doctor=doctor,
+        visits=visits,
+        entries=[(name, form.data[name]) for name in ("doctor", "day", "opens", "closes", "why")],
+        status=refusal.status if refusal else HTTPStatus.OK,
+        problems=[(refusal.message, "#hits")] if refusal else [],
     )
 
 

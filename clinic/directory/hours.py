@@ -235,11 +235,6 @@ def add_time_off(
     now: datetime,
 ) -> TimeOff:
     """Takes a period out of the times of ``doctor`` everywhere. Raises `HoursRefused`."""
-    if ends_at <= starts_at:
-        raise HoursRefused(
-            _("The time off ends before it begins. Check both dates."),
-            code="ends_before_it_begins",
-        )
     with transaction.atomic():
         _lock(doctor)
         return add_time_off_under_lock(
@@ -251,6 +246,11 @@ def add_time_off_under_lock(
     *, doctor: Doctor, starts_at: datetime, ends_at: datetime, why: str, by: Any, now: datetime
 ) -> TimeOff:
     """`add_time_off` for callers that hold the doctor's lock; the same period is added once."""
+    if ends_at <= starts_at:
+        raise HoursRefused(
+            _("The time off ends before it begins. Check both dates."),
+            code="ends_before_it_begins",
+        )
     period, made = TimeOff.objects.get_or_create(
         doctor=doctor, starts_at=starts_at, ends_at=ends_at, defaults={"why": why}
     )

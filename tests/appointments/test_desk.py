@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 
-from accounts.audit import verify_chain
 from accounts.models import AuditEvent, Patient, Role, User
 from appointments.booking import book
 from appointments.checker import find_faults
 from appointments.desk import (
     NoReason,
     NotAtYourDesk,
-    NothingToCallOff,
     book_at_desk,
-    call_off,
     cancel_at_desk,
     move_at_desk,
     walk_in,
@@ -30,7 +27,7 @@ from appointments.registering import LikelyDuplicates, NotYourHospital, register
 from clinic.directory.models import HospitalStaff, TimeOff
 from clinic.jobs.models import OutgoingMail
 from tests.appointments.desk import AT, NOW, Desk, open_desk
-from tests.cast import make_patient, make_patient_user, make_staff
+from tests.cast import make_patient, make_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -181,16 +178,13 @@ def test_nobody_else_books_at_this_desk(
         lambda: walk_in(service=desk.service, patient=nora, by=by, key="w", now=NOW),
         lambda: move_at_desk(appointment=visit, starts_at=AT + HOUR, by=by, key="m", now=NOW),
         lambda: cancel_at_desk(appointment=visit, by=by, now=NOW),
-        lambda: call_off(
-            doctor=desk.doctor, starts_at=AT, ends_at=AT + HOUR, why="ill", by=by, now=NOW
-        ),
     ]
     for attempt in attempts:
         with pytest.raises(NotAtYourDesk):
             attempt()
     assert list(Appointment.objects.values_list("status", "starts_at")) == [(Status.BOOKED, AT)]
     assert not TimeOff.objects.exists()
-    assert AuditEvent.objects.filter(action__endswith=".refused", actor_id=by.pk).count() == 5
+    assert AuditEvent.objects.filter(action__endswith=".refused", actor_id=by.pk).count() == 4
 
 
 def _disabled(user: User) -> User:
@@ -256,68 +250,6 @@ def test_moving_to_a_colleague_who_is_busy_changes_nothing(
     visit.refresh_from_db()
     assert (visit.doctor, visit.starts_at) == (desk.doctor, AT)
     assert list(find_faults(NOW)) == []
-
-
-def test_a_morning_is_called_off_as_a_whole(desk: Desk, rita: User, nora: Patient) -> None:
-    mailed = [make_patient_user(f"p{n}@example.org", name=f"Pat {n}") for n in range(3)]
-    for number, user in enumerate(mailed):
-        book(
-            service=desk.service,
-            patient=user.chart,
-            starts_at=AT + number * HOUR,
-            by=user,
-            key="k",
-            now=NOW,
-        )
-    by_phone = at_desk(desk, nora, rita, AT + 3 * HOUR)
-    later = at_desk(desk, nora, rita, AT + 6 * HOUR, clash="both")
-    OutgoingMail.objects.all().delete()
-
-    done = call_off(
-        doctor=desk.doctor,
-        starts_at=AT,
-        ends_at=AT + 4 * HOUR,
-        why="Broken arm",
-        by=rita,
-        now=NOW,
-    )
-
-    assert len(done.visits) == 4
-    assert [visit.pk for visit in done.to_phone] == [by_phone.pk]
-    later.refresh_from_db()
-    assert later.status == Status.BOOKED
-    assert Appointment.objects.filter(status=Status.CANCELLED).count() == 4
-    mails = list(OutgoingMail.objects.all())
-    assert {mail.to for mail in mails} == {user.email for user in mailed}
-    for mail in mails:
-        assert f"/doctors/{desk.doctor.slug}/" in mail.text  # to choose again
-        assert "arm" not in mail.text + mail.html
-    free = free_times([desk.service], first=date(2026, 11, 10), days=1, now=NOW)
-    assert all(not AT <= moment < AT + 4 * HOUR for moment in free[desk.service.pk])
-    assert list(find_faults(NOW)) == []
-    for user in mailed:
-        assert verify_chain(user.chart) == []
-
-
-def test_calling_off_again_changes_nothing_more(desk: Desk, rita: User, nora: Patient) -> None:
-    at_desk(desk, nora, rita)
-    facts: dict[str, Any] = {
-        "doctor": desk.doctor,
-        "starts_at": AT,
-        "ends_at": AT + HOUR,
-        "why": "ill",
-        "by": rita,
-        "now": NOW,
-    }
-    call_off(**facts)
-    again = call_off(**facts)
-
-    assert again.visits == []
-    assert TimeOff.objects.count() == 1
-    with pytest.raises(NothingToCallOff):
-        call_off(**(facts | {"ends_at": AT - HOUR}))
-    with pytest.raises(NothingToCallOff):
-        call_off(**(facts | {"starts_at": NOW - 2 * HOUR, "ends_at": NOW - HOUR}))
 
 
 BORN = date(1951, 8, 2)

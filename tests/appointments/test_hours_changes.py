@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from accounts.audit import verify_chain
 from accounts.models import Role, User
 from appointments.booking import book
 from appointments.checker import find_faults
@@ -17,6 +18,7 @@ from appointments.hours_changes import (
     change_day,
     change_hours,
     hit_by_hours,
+    hit_by_time_off,
     take_time_off,
 )
 from appointments.models import Appointment, Status
@@ -24,7 +26,7 @@ from clinic.directory.hours import HoursRefused, Span
 from clinic.directory.models import HospitalDay, HospitalStaff, OpeningHours, TimeOff
 from clinic.jobs.models import OutgoingMail
 from tests.appointments.desk import AT, NOW, Desk, open_desk
-from tests.cast import make_staff
+from tests.cast import make_patient, make_patient_user, make_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -197,6 +199,85 @@ def test_time_off_asks_about_its_visits_too(desk: Desk, rita: User, visit: Appoi
     assert TimeOff.objects.get().why == "Dentist"
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED
+
+
+def test_a_morning_is_called_off_as_a_whole(desk: Desk, rita: User) -> None:
+    nora = make_patient()  # no account and no mail address
+    mailed = [make_patient_user(f"p{n}@example.org", name=f"Pat {n}") for n in range(3)]
+    for number, user in enumerate(mailed):
+        book(
+            service=desk.service,
+            patient=user.chart,
+            starts_at=AT + number * HOUR,
+            by=user,
+            key="k",
+            now=NOW,
+        )
+    by_phone, later = (
+        book(
+            service=desk.service,
+            patient=nora,
+            starts_at=AT + hours * HOUR,
+            by=rita,
+            key=str(hours),
+            now=NOW,
+            clash="both",
+        )
+        for hours in (3, 6)
+    )
+    OutgoingMail.objects.all().delete()
+    hit = hit_by_time_off(doctor=desk.doctor, starts_at=AT, ends_at=AT + 4 * HOUR, now=NOW)
+
+    done = take_time_off(
+        doctor=desk.doctor,
+        starts_at=AT,
+        ends_at=AT + 4 * HOUR,
+        why="Broken arm",
+        what="tell",
+        seen=[str(visit.public_id) for visit in hit],
+        by=rita,
+        now=NOW,
+    )
+
+    assert len(done.hit) == 4
+    assert [visit.pk for visit in done.to_phone] == [by_phone.pk]
+    later.refresh_from_db()
+    assert later.status == Status.BOOKED
+    assert Appointment.objects.filter(status=Status.CANCELLED).count() == 4
+    mails = list(OutgoingMail.objects.all())
+    assert {mail.to for mail in mails} == {user.email for user in mailed}
+    for mail in mails:
+        assert f"/doctors/{desk.doctor.slug}/" in mail.text  # to choose again
+        assert "arm" not in mail.text + mail.html
+    free = free_times([desk.service], first=date(2026, 11, 10), days=1, now=NOW)
+    assert all(not AT <= moment < AT + 4 * HOUR for moment in free[desk.service.pk])
+    assert list(find_faults(NOW)) == []
+    for user in mailed:
+        assert verify_chain(user.chart) == []
+
+
+def test_time_off_is_stored_once_and_lies_ahead(desk: Desk, rita: User) -> None:
+    facts: dict[str, Any] = {
+        "doctor": desk.doctor,
+        "starts_at": AT,
+        "ends_at": AT + HOUR,
+        "why": "ill",
+        "what": "tell",
+        "seen": [],
+        "by": rita,
+        "now": NOW,
+    }
+    take_time_off(**facts)
+    assert take_time_off(**facts).hit == []
+    assert TimeOff.objects.count() == 1
+    for wrong in (
+        {"ends_at": AT},
+        {"ends_at": AT - HOUR},
+        {"starts_at": NOW - 2 * HOUR, "ends_at": NOW - HOUR},
+    ):
+        with pytest.raises(HoursRefused):
+            take_time_off(**(facts | wrong))
+    assert TimeOff.objects.count() == 1
 
 
 def test_closing_the_hospital_for_a_day(desk: Desk, rita: User, visit: Appointment) -> None:
