@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -157,6 +157,8 @@ class OneDayForm(forms.Form):
             elif opens is not None and closes is not None and day is not None:
                 spans.append(Span(day.weekday(), opens, closes))
         data["spans"] = spans
+        if day is not None:
+            data["valid_from"], data["valid_until"] = day, day + timedelta(days=1)
         return data
 
 

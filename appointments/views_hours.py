@@ -122,7 +122,9 @@ def hours_doctor(request: HttpRequest, slug: str) -> HttpResponse:
     """A doctor's hours as they stand and as they will be, and the time off to come."""
     user, doctor = _doctor_or_404(request, slug)
     now = timezone.now()
-    today = local(now, _zone(doctor)).date()
+    hospitals = _hospitals(doctor)
+    zone = _zone(hospitals)
+    today = local(now, zone).date()
     lines = list(
         OpeningHours.objects.filter(doctor=doctor)
         .filter(Q(valid_until=None) | Q(valid_until__gt=today))
@@ -145,19 +147,44 @@ def hours_doctor(request: HttpRequest, slug: str) -> HttpResponse:
             for key, rows in weeks.items()
         ],
         time_off=off,
-        zone=_zone(doctor),
-        has_hospitals=bool(_hospitals(doctor)),
+        zone=zone,
+        has_hospitals=bool(hospitals),
     )
 
 
 def hours_week(request: HttpRequest, slug: str) -> HttpResponse:
+    """A new week at one hospital, beginning with the one that is valid tomorrow."""
+    return _new_hours(
+        request, slug, WeekForm, template="hours/week.html", title=_("New week"),
+        done=_("The new hours are stored."), as_it_is=_week_as_it_is,
+    )  # fmt: skip
+
+
+def hours_day(request: HttpRequest, slug: str) -> HttpResponse:
+    """Other hours on one day; the days around it keep theirs."""
+    return _new_hours(
+        request, slug, OneDayForm, template="hours/form.html", title=_("Other hours on one day"),
+        done=_("The hours of that day are stored."),
+    )  # fmt: skip
+
+
+def _new_hours(
+    request: HttpRequest,
+    slug: str,
+    form_class: type[WeekForm | OneDayForm],
+    *,
+    template: str,
+    title: str,
+    done: str,
+    as_it_is: Callable[[HttpRequest, Doctor, Sequence[Hospital]], dict[str, Any]] | None = None,
+) -> HttpResponse:
+    """The form of new hours; both kinds say from when until before when they are valid."""
     user, doctor = _doctor_or_404(request, slug)
-    now = timezone.now()
     hospitals = _hospitals(doctor)
     if request.method != "POST":
-        form = WeekForm(hospitals=hospitals, initial=_week_as_it_is(request, doctor, hospitals))
-        return _form_page(request, "hours/week.html", form, doctor, _("New week"))
-    form = WeekForm(request.POST, hospitals=hospitals)
+        initial = as_it_is(request, doctor, hospitals) if as_it_is else {}
+        form = form_class(hospitals=hospitals, initial=initial)
+        return _form_page(request, template, form, doctor, title)
 
     def change(facts: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Changed], Any]:
         what = {
@@ -169,42 +196,17 @@ def hours_week(request: HttpRequest, slug: str) -> HttpResponse:
         }
         return what, change_hours, hit_by_hours
 
+    form = form_class(request.POST, hospitals=hospitals)
     return _ask_then_store(
-        request, form, change, user=user, now=now, doctor=doctor, template="hours/week.html",
-        title=_("New week"), done=_("The new hours are stored."),
-    )  # fmt: skip
-
-
-def hours_day(request: HttpRequest, slug: str) -> HttpResponse:
-    """Other hours on one day; the days around it keep theirs."""
-    user, doctor = _doctor_or_404(request, slug)
-    now = timezone.now()
-    hospitals = _hospitals(doctor)
-    if request.method != "POST":
-        form = OneDayForm(hospitals=hospitals)
-        return _form_page(request, "hours/form.html", form, doctor, _("Other hours on one day"))
-    form = OneDayForm(request.POST, hospitals=hospitals)
-
-    def change(facts: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Changed], Any]:
-        what = {
-            "doctor": doctor,
-            "hospital": _chosen(hospitals, facts["hospital"]),
-            "spans": facts["spans"],
-            "valid_from": facts["day"],
-            "valid_until": facts["day"] + timedelta(days=1),
-        }
-        return what, change_hours, hit_by_hours
-
-    return _ask_then_store(
-        request, form, change, user=user, now=now, doctor=doctor, template="hours/form.html",
-        title=_("Other hours on one day"), done=_("The hours of that day are stored."),
+        request, form, change, user=user, now=timezone.now(), doctor=doctor, template=template,
+        title=title, done=done,
     )  # fmt: skip
 
 
 def hours_off(request: HttpRequest, slug: str) -> HttpResponse:
     user, doctor = _doctor_or_404(request, slug)
     now = timezone.now()
-    zone = _zone(doctor)
+    zone = _zone(_hospitals(doctor))
     if request.method != "POST":
         form = TimeOffForm(zone=zone)
         return _form_page(request, "hours/form.html", form, doctor, _("Time off"))
@@ -435,8 +437,7 @@ def _chosen(hospitals: Sequence[Hospital], slug: str) -> Hospital:
     return next(hospital for hospital in hospitals if hospital.slug == slug)
 
 
-def _zone(doctor: Doctor) -> str:
-    hospitals = _hospitals(doctor)
+def _zone(hospitals: Sequence[Hospital]) -> str:
     return hospitals[0].time_zone if hospitals else "UTC"
 
 
