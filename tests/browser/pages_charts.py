@@ -50,14 +50,14 @@ def pressed(part: str, name: str, **fields: str) -> Callable[[Visitor], Opened]:
     return open_it
 
 
-def followed(part: str, link: str = "", css: str = "", after: str = "") -> Callable[..., Opened]:
+def followed(part: str, link: str = "", css: str = "") -> Callable[..., Opened]:
     """The page that the first link with these words, or this selector, leads to."""
 
     def open_it(visitor: Visitor) -> Opened:
         chart(part)(visitor)
         main = visitor.page.get_by_role("main")
         found = main.get_by_role("link", name=link) if link else main.locator(css)
-        return visitor.to((found.first.get_attribute("href") or "") + after)
+        return visitor.to(found.first.get_attribute("href") or "")
 
     return open_it
 
@@ -97,6 +97,27 @@ def review(visitor: Visitor) -> Opened:
     return visitor.page.reload()
 
 
+def signed(part: str = "") -> Callable[[Visitor], Opened]:
+    """The doctor's first signed note; the timeline's first page may be full of newer ones."""
+
+    def open_it(visitor: Visitor) -> Opened:
+        rows = run(
+            visitor.site,
+            "SELECT n.public_id FROM records_note n "
+            "JOIN accounts_patient p ON p.id = n.patient_id "
+            "JOIN accounts_user u ON u.id = p.account_id "
+            "JOIN accounts_user a ON a.id = n.author_id "
+            "WHERE u.email = ? AND a.email = ? AND n.status = 'signed' AND n.amends_id IS NULL "
+            "ORDER BY n.id",
+            PATIENT,
+            DOCTOR,
+        )
+        note = steps.dashed(rows[0][0])
+        return visitor.to(f"{chart_address(visitor.site)}notes/{note}/{part}")
+
+    return open_it
+
+
 def with_document(visitor: Visitor) -> Opened:
     chart("documents/")(visitor)
     if not visitor.page.locator(".document__picture").count():
@@ -118,9 +139,8 @@ CHART_PAGES = [
     PageType("note", "chart_note", draft, who=DOCTOR),
     PageType("note-stale", "chart_note", stale, who=DOCTOR, status=409, problem=True),
     PageType("note-review", "chart_note_sign", review, who=DOCTOR),
-    PageType("note-signed", "chart_note", followed("", "Open"), who=DOCTOR),
-    PageType("note-amend", "chart_note_amend", followed("", "Open or amend", after="amend/"),
-             who=DOCTOR),
+    PageType("note-signed", "chart_note", signed(), who=DOCTOR),
+    PageType("note-amend", "chart_note_amend", signed("amend/"), who=DOCTOR),
     PageType("allergies", "chart_allergies", chart("allergies/"), who=DOCTOR),
     PageType("retract", "chart_retract", followed("allergies/", "Entered in error"), who=DOCTOR),
     PageType("conditions", "chart_conditions", chart("conditions/"), who=DOCTOR),
