@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -393,13 +394,17 @@ def test_the_mail_that_leaves_has_text_html_and_the_invitation(
 # --- What they never say ------------------------------------------------------------------------
 
 
+# A boundary's digits and an id's are random, and now and then they hold a year.
+RANDOM = re.compile(r'boundary="[^"]*"|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}')
+
+
 def test_s38_no_mail_says_why(visit: Appointment) -> None:
     visit.cancel_reason = "canary-cancel-reason"
     canaries = (REASON, SERVICE, SPECIALTY, "canary", "Moreau", "1980")
     for row in every_kind(visit):
         for text in texts_of(as_received(row)):
             for canary in canaries:
-                assert canary not in text
+                assert canary not in RANDOM.sub("", text)
 
 
 def test_s38_a_subject_has_the_time_alone(visit: Appointment) -> None:
