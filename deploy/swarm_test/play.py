@@ -219,7 +219,7 @@ class Play:
         row.errors = sum(bool(one.wrong) for one in seen)
         row.acknowledged = sum(
             row.begun <= booking.acknowledged <= row.ended
-            for booking in crowd.records.bookings.values()
+            for booking in list(crowd.records.bookings.values())
         ) + sum(
             row.begun <= at <= row.ended
             for device in crowd.devices
@@ -242,7 +242,7 @@ class Play:
         level = wait_until(crowd.is_level, 60)
         time.sleep(2)  # what comes twice may come late
         truth = self._inside("truth.py")
-        judgment = judge(crowd.records.bookings.values(), crowd.devices, self.world, truth)
+        judgment = judge(list(crowd.records.bookings.values()), crowd.devices, self.world, truth)
         blame(self.rows, judgment)
         row.checks = [
             Check("everything begun was answered", float(answered), least=1),

@@ -139,24 +139,25 @@ class Stack:
 
     def replicas(self, service: str) -> tuple[int, int]:
         """How many run, and how many should."""
-        listed = self.docker(
-            *("service", "ls", "--filter", f"name={NAME}_{service}", "--format"),
-            "{{.Name}} {{.Replicas}}",
-        )
-        for line in listed.splitlines():
+        return self._all_replicas().get(service, (0, 0))
+
+    def _all_replicas(self) -> dict[str, tuple[int, int]]:
+        found = {}
+        for line in self.docker(
+            "service", "ls", "--format", "{{.Name}} {{.Replicas}}"
+        ).splitlines():
             name, replicas, *_ = line.split()
-            if name == f"{NAME}_{service}":
-                running, _, wanted = replicas.partition("/")
-                # Of a global service the Swarm counts a task only once it has been made.
-                most = len(self.cluster.nodes) if service == "nginx" else int(wanted)
-                return int(running), most
-        return 0, 0
+            service = name.removeprefix(f"{NAME}_")
+            running, _, wanted = replicas.partition("/")
+            # Of a global service the Swarm counts a task only once it has been made.
+            most = len(self.cluster.nodes) if service == "nginx" else int(wanted)
+            found[service] = int(running), most
+        return found
 
     def is_whole(self, services: Iterable[str]) -> bool:
-        return all(
-            running == wanted and wanted > 0
-            for running, wanted in (self.replicas(service) for service in services)
-        )
+        found = self._all_replicas()
+        of_these = [found.get(service, (0, 0)) for service in services]
+        return all(running == wanted and wanted > 0 for running, wanted in of_these)
 
     def wait_until_whole(self, services: Iterable[str], seconds: float) -> float:
         """Seconds until all replicas run."""

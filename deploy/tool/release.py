@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from deploy.tool import secrets
-from deploy.tool.docker import Problem, docker, inspect
+from deploy.tool.docker import Problem, docker, inspect, inspect_all
 from deploy.tool.jobs import run_job, service_name
 from deploy.tool.settings import STACK_FILE, Settings
 
 APP_SERVICES = ("web", "ws", "worker")
 ROLLING = ("nginx", *APP_SERVICES)
 SETTLE_SECONDS = 900.0
+LOOK_SECONDS = 2.0  # every look costs the manager more than a page does
 QUIET_SECONDS = 4.0  # an update shows up in a service's state this soon
 
 
@@ -74,13 +75,14 @@ def service_states(settings: Settings) -> dict[str, dict[str, Any]]:
     listed = docker(
         *("stack", "services", settings.stack, "--format", "{{.Name}} {{.Replicas}}")
     ).splitlines()
-    states = {}
-    for line in listed:
-        name, running = line.split()[:2]
-        state = inspect("service", name)
-        if state is not None:
-            states[name.removeprefix(f"{settings.stack}_")] = {**state, "Running": running}
-    return states
+    running = dict(line.split()[:2] for line in listed)
+    return {
+        state["Spec"]["Name"].removeprefix(f"{settings.stack}_"): {
+            **state,
+            "Running": running[state["Spec"]["Name"]],
+        }
+        for state in inspect_all("service", list(running))
+    }
 
 
 def settle(settings: Settings, *, begun: float) -> None:
@@ -118,7 +120,7 @@ def settle(settings: Settings, *, begun: float) -> None:
                 f"After {SETTLE_SECONDS:.0f} s these do not run as asked: {', '.join(waiting)}. "
                 "`deploy/stack status` shows why."
             )
-        time.sleep(1)
+        time.sleep(LOOK_SECONDS)
 
 
 def _seconds(text: str | None) -> float:

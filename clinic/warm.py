@@ -1,0 +1,30 @@
+"""What the first requests of a process would otherwise wait for, done before it takes any.
+
+Django imports the views with the first request and compiles a template when it is first used: after
+a rolling update the first visitors of each process paid for it. gunicorn loads the site once and
+forks its processes from it, so that this is done once for all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.forms.renderers import get_default_renderer
+from django.template.loader import get_template
+from django.urls import reverse
+
+
+def warm_up() -> int:
+    """Imports the views and compiles every template of the project; returns how many."""
+    reverse("home")
+    get_default_renderer()
+    names = [
+        path.relative_to(folder).as_posix()
+        for folder in map(Path, settings.TEMPLATES[0]["DIRS"])
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    for name in names:
+        get_template(name)
+    return len(names)
