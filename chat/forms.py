@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from clinic.directory.models import Doctor
+from clinic.directory.models import Doctor, ReplyTime
 from clinic.forms import DateField3
 
 
@@ -38,6 +38,15 @@ class ChatSettingsForm(forms.Form):
 
     show_seen = forms.BooleanField(
         label=_("Show patients when I have seen a message"), required=False
+    )
+    reply_days = forms.TypedChoiceField(
+        label=_("You answer within"),
+        help_text=_("Patients read it beside the box in which they write."),
+        choices=[("", _("As the hospital says")), *ReplyTime.choices],
+        coerce=int,
+        empty_value=None,
+        required=False,
+        error_messages={"invalid_choice": _("Choose a time from the list.")},
     )
     away_from = DateField3(label=_("First day away"), required=False)
     away_until = DateField3(

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import uuid7
 from accounts.models import Patient, Role
 from appointments.models import Appointment
-from clinic.directory.models import Doctor, Hospital, HospitalStaff
+from clinic.directory.models import Doctor, Hospital, HospitalStaff, ReplyTime
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -225,12 +225,16 @@ class Participant(models.Model):
 
 
 class ChatSettings(models.Model):
-    """What a doctor decides about messages: whether "Seen" is shown, absence, and who covers."""
+    """What a doctor decides about messages: "Seen", when to expect an answer, absence, cover."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.CASCADE, related_name="+"
     )
     show_seen = models.BooleanField(_("show when I have seen a message"), default=True)
+    # None: as the hospital says.
+    reply_days = models.PositiveSmallIntegerField(
+        _("messages are answered within"), choices=ReplyTime, null=True, blank=True
+    )
     away_from = models.DateField(_("away from"), null=True, blank=True)
     away_until = models.DateField(_("back on"), null=True, blank=True)
     cover = models.ForeignKey(

@@ -24,7 +24,7 @@ from chat.log import Entry, notice
 from chat.membership import let_cover
 from chat.models import ChatSettings, Conversation, Kind
 from clinic.directory.holidays import closed_days
-from clinic.directory.models import Doctor, OpeningHours, TimeOff
+from clinic.directory.models import Doctor, OpeningHours, ReplyTime, TimeOff
 
 DAYS_AHEAD = 15  # how far the next opening is looked for
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
@@ -132,13 +132,25 @@ def _without(
 
 def absence_of(conversation: Conversation, now: datetime) -> Absence | None:
     """The absence that the answering doctor has entered, if it is running."""
+    return _absence(conversation, _choices_of(conversation), now)
+
+
+def _choices_of(conversation: Conversation) -> ChatSettings | None:
+    """What the answering doctor has decided about messages."""
     doctor = conversation.handed_to or conversation.doctor
     if doctor is None or doctor.user_id is None:
         return None
-    chosen = ChatSettings.objects.select_related("cover__user").filter(user=doctor.user_id).first()
+    return ChatSettings.objects.select_related("cover__user").filter(user=doctor.user_id).first()
+
+
+def _absence(
+    conversation: Conversation, chosen: ChatSettings | None, now: datetime
+) -> Absence | None:
+    doctor = conversation.handed_to or conversation.doctor
     today = local(now, conversation.hospital.time_zone).date()
     if (
-        chosen is None
+        doctor is None
+        or chosen is None
         or chosen.away_from is None
         or today < chosen.away_from
         or (chosen.away_until is not None and chosen.away_until <= today)
@@ -149,16 +161,26 @@ def absence_of(conversation: Conversation, now: datetime) -> Absence | None:
 
 def reply_words(conversation: Conversation, now: datetime) -> str:
     """When an answer can be expected, in a sentence or two."""
-    absence = absence_of(conversation, now)
+    chosen = _choices_of(conversation)
+    absence = _absence(conversation, chosen, now)
     if absence is not None:
         return _absence_words(absence)
     office = office_at(conversation, now)
-    usual = _("We aim to answer within one working day.")
+    usual = _usual_words(conversation, chosen)
     if office.is_open or office.opens_at is None:
         return usual
     zone = conversation.hospital.time_zone
     opens = _short_when(office.opens_at, zone)
     return _("Closed now, open again %(when)s. %(usual)s") % {"when": opens, "usual": usual}
+
+
+def _usual_words(conversation: Conversation, chosen: ChatSettings | None) -> str:
+    """The doctor's own promise, or else the hospital's."""
+    own = chosen.reply_days if chosen else None
+    days = ReplyTime(conversation.hospital.reply_days if own is None else own)
+    if days == ReplyTime.SAME_DAY:
+        return _("We aim to answer on the same working day.")
+    return _("We aim to answer within %(days)s.") % {"days": days.label}
 
 
 def _short_when(moment: datetime, zone: str) -> str:
@@ -306,17 +328,20 @@ def set_chat_settings(
     *,
     user: User,
     show_seen: bool,
+    reply_days: int | None,
     away_from: date | None,
     away_until: date | None,
     cover: Doctor | None,
     now: datetime,
 ) -> None:
-    """Stores whether "Seen" is shown, when the doctor is away, and who covers."""
+    """Stores whether "Seen" is shown, in how many working days patients can expect an answer (None:
+    as the hospital says), when the doctor is away, and who covers."""
     with transaction.atomic():
         ChatSettings.objects.update_or_create(
             user=user,
             defaults={
                 "show_seen": show_seen,
+                "reply_days": reply_days,
                 "away_from": away_from,
                 "away_until": away_until,
                 "cover": cover,

@@ -48,6 +48,13 @@ def ids_of(user: Any, now: datetime) -> QuerySet[Any]:
     return ways[0].union(*ways[1:]).order_by("-last_event_at", "-pk")
 
 
+def heads_for(user: Any, now: datetime, *, most: int) -> dict[str, int]:
+    """The last numbers of the newest ``most`` conversations of ``user``, by their public ids."""
+    keys = [row["pk"] for row in ids_of(user, now)[:most]]
+    found = Conversation.objects.filter(pk__in=keys).order_by("-last_event_at", "-pk")
+    return {str(public_id): seq for public_id, seq in found.values_list("public_id", "last_seq")}
+
+
 def with_marks(conversations: QuerySet[Conversation], user: Any) -> QuerySet[Conversation]:
     """With ``read_seq``, how far ``user`` has read."""
     mine = Participant.objects.filter(conversation=OuterRef("pk"), user=user)

@@ -12,6 +12,7 @@ urlpatterns = [
     path("waiting/", views_desk.waiting, name="messages_waiting"),
     path("settings/", views_desk.chat_settings, name="chat_settings"),
     path("unread", views.unread, name="messages_unread"),
+    path("heads", views.heads, name="messages_heads"),
     path("attachments/<uuid:public_id>/", views_attachments.attachment, name="attachment"),
     path("<uuid:public_id>/", views.conversation, name="conversation"),
     path(

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.audit import record
 from accounts.models import User
 from chat.attachments import UploadRefused, store
-from chat.edges import conversation_or_404, list_context, number, person, thread_page
+from chat.edges import LISTED, conversation_or_404, list_context, number, person, thread_page
 from chat.folding import lines_after
 from chat.frames import (
     BAD_FRAME,
@@ -49,7 +49,7 @@ from chat.sending import (
     wants_json,
 )
 from chat.thread import thread_of, transcript_lines
-from chat.unread import unread_conversations
+from chat.unread import heads_for, unread_conversations
 
 UPLOAD_CODES: dict[int, str] = {
     HTTPStatus.CONFLICT: CLOSED,
@@ -167,6 +167,15 @@ def events(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
 @cache_control(no_store=True, private=True)
 def unread(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"unread": unread_conversations(person(request))})
+
+
+@require_safe
+@login_required
+@cache_control(no_store=True, private=True)
+def heads(request: HttpRequest) -> HttpResponse:
+    """Where the newest conversations end, as the socket's `pong` has it."""
+    user = person(request)
+    return JsonResponse({"heads": heads_for(user, timezone.now(), most=LISTED)})
 
 
 @require_safe

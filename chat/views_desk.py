@@ -56,6 +56,7 @@ def chat_settings(request: HttpRequest) -> HttpResponse:
     )
     initial = {
         "show_seen": chosen.show_seen,
+        "reply_days": chosen.reply_days,
         "away_from": chosen.away_from,
         "away_until": chosen.away_until,
         "cover": chosen.cover.slug if chosen.cover else None,

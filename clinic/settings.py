@@ -343,7 +343,7 @@ STAFF_IDLE_MINUTES = env.number("STAFF_IDLE_MINUTES", 15, least=1)
 STAFF_SESSION_HOURS = env.number("STAFF_SESSION_HOURS", 8, least=1)
 # What pages ask for by themselves: nobody needs to sit there. Also every request that says so with
 # the header X-Background-Request.
-BACKGROUND_PATHS = r"/messages/(?:[0-9a-f-]{36}/(?:events|marks/)|unread)"
+BACKGROUND_PATHS = r"/messages/(?:[0-9a-f-]{36}/(?:events|marks/)|unread|heads)"
 MFA_ADAPTER = "accounts.second_factor.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_TOLERANCE = 1  # 30 s either way, for clocks that are off (RFC 6238 §5.2)

@@ -24,6 +24,16 @@ class HospitalQuerySet(models.QuerySet["Hospital"]):
         return self.filter(is_listed=True)
 
 
+class ReplyTime(models.IntegerChoices):
+    """How soon patients who write can expect an answer, in working days."""
+
+    SAME_DAY = 0, _("the same working day")
+    ONE = 1, _("one working day")
+    TWO = 2, _("two working days")
+    THREE = 3, _("three working days")
+    FIVE = 5, _("five working days")
+
+
 class Hospital(models.Model):
     """A place where visits happen: a hospital, clinic or practice, with one IANA time zone."""
 
@@ -50,6 +60,14 @@ class Hospital(models.Model):
     emergency_care = models.BooleanField(_("emergency care"), default=False)
     rating = models.PositiveSmallIntegerField(_("CMS overall rating"), null=True, blank=True)
     keeps_public_holidays = models.BooleanField(_("closed on public holidays"), default=True)
+    # The database's own default, too: during an update the version before still adds hospitals.
+    reply_days = models.PositiveSmallIntegerField(
+        _("messages are answered within"),
+        choices=ReplyTime,
+        default=ReplyTime.ONE,
+        db_default=ReplyTime.ONE,
+        help_text=_("Patients read it beside the box in which they write."),
+    )
     is_listed = models.BooleanField(_("shown to the public"), default=True)
     is_sample = models.BooleanField(_("sample data"), default=False)
     search_text = models.CharField(max_length=300, editable=False, blank=True)

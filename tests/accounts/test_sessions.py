@@ -72,6 +72,7 @@ def test_s10_what_the_person_does_counts_and_eight_hours_are_the_end(
     ("method", "path", "header"),
     [
         ("get", "/messages/unread", False),
+        ("get", "/messages/heads", False),
         ("get", "/messages/01890000-0000-7000-8000-000000000000/events?after=0", False),
         ("post", "/messages/01890000-0000-7000-8000-000000000000/marks/", False),
         ("post", PROFILE, True),

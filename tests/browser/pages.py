@@ -15,6 +15,7 @@ from tests.browser.factors import app_is_set_up
 from tests.browser.page_type import Opened, PageType, Visitor, at, sent_empty
 from tests.browser.pages_charts import CHART_PAGES, NO_CHART_PAGE
 from tests.browser.pages_desk import DESK_PAGES, NO_DESK_PAGE
+from tests.browser.pages_waitlist import NO_WAITLIST_PAGE, WAITLIST_PAGES
 from tests.browser.people import run, visits
 from tests.browser.steps import button, times_of
 from tests.site import PASSWORD
@@ -29,6 +30,7 @@ NO_PAGE = {
     "conversation_attachments": "JSON for the script",
     "conversation_events": "JSON for the script",
     "messages_unread": "JSON for the script",
+    "messages_heads": "JSON for the script",
     "conversation_edit": "takes a form; tests/browser/test_chat.py walks it",
     "conversation_delete": "takes a form; tests/browser/test_chat.py walks it",
     "conversation_marks": "takes a form",
@@ -38,6 +40,7 @@ NO_PAGE = {
     "visit_status": "takes a form; tests/browser/test_workplace.py walks it",
     **NO_CHART_PAGE,
     **NO_DESK_PAGE,
+    **NO_WAITLIST_PAGE,
     "session_end": "takes a form; tests/browser/test_second_factor.py walks it",
     "mfa_download_recovery_codes": "a text file",
     "mfa_reauthenticate_webauthn": "the button of passkey-add, asked again",
@@ -371,6 +374,7 @@ PAGES = [
     PageType("messages-settings", "chat_settings", at("/messages/settings/"), who=DOCTOR),
     *CHART_PAGES,
     *DESK_PAGES,
+    *WAITLIST_PAGES,
     PageType("not-found", "", at("/nowhere/"), status=404),
     PageType("no-token", "", without_token, status=403),
 ]

@@ -247,6 +247,24 @@ def test_what_was_not_sent_survives_a_reload(talk: Talk, open_page: OpenPage) ->
     assert talk.stored() == bodies(page) == ["Written in the tunnel"]
 
 
+def test_what_was_not_sent_goes_out_from_any_page(talk: Talk, open_page: OpenPage) -> None:
+    page = open_page(person=talk.patient)
+    network = Cut(page.context)
+    enter(page, talk)
+    network.cut()
+    say(page, "Written in the tunnel")
+    expect(state(page, "Written in the tunnel")).to_have_text(re.compile("^Not sent"))
+    page.goto("/appointments/")
+    assert talk.stored() == []
+    network.mend()
+    page.reload()
+    # Acknowledged, or the device would keep it.
+    page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.includes('.out.'))")
+    assert talk.stored() == ["Written in the tunnel"]
+    enter(page, talk)
+    assert talk.stored() == bodies(page) == ["Written in the tunnel"]
+
+
 def test_a_server_that_is_killed_loses_and_doubles_nothing(
     pair: tuple[Page, Page], talk: Talk, site: Site
 ) -> None:
@@ -355,6 +373,20 @@ def test_without_a_socket_messages_come_by_asking(talk: Talk, open_page: OpenPag
     expect(message(doctor, "I can")).to_be_visible()
     expect(state(doctor, "Can you read this?")).to_have_text(re.compile("^Seen by Maya"))
     assert talk.stored() == bodies(doctor) == ["Can you read this?", "I can"]
+
+
+def test_without_a_socket_the_list_is_kept_up_to_date(talk: Talk, open_page: OpenPage) -> None:
+    doctor = enter(open_page(person=talk.doctor), talk)
+    say(doctor, "Before")
+    page = open_page(person=talk.patient)
+    page.add_init_script("window.WebSocket = class { constructor() { throw new Error('no'); } }")
+    page.goto("/messages/")
+    row = page.locator(f"li[data-conversation='{talk.id}']")
+    expect(row.locator("[data-preview]")).to_have_text("Before")
+    say(doctor, "Can you come earlier?")
+    expect(row.locator("[data-preview]")).to_have_text("Can you come earlier?", timeout=15_000)
+    expect(row.locator("[data-unread-of]")).to_have_text("2 new")
+    expect(state(doctor, "Can you come earlier?")).to_have_text("Delivered")
 
 
 def test_a_refused_message_holds_back_the_later_ones(pair: tuple[Page, Page], talk: Talk) -> None:

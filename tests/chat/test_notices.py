@@ -25,7 +25,7 @@ from chat.office import (
     waiting_too_long,
 )
 from chat.opening import close
-from clinic.directory.models import HospitalDay, OpeningHours, TimeOff
+from clinic.directory.models import Hospital, HospitalDay, OpeningHours, ReplyTime, TimeOff
 from tests.appointments.desk import AT, book, open_desk
 from tests.cast import signed_in
 from tests.chat.clinic import NIGHT, NOW, Clinic, open_clinic, say
@@ -152,6 +152,18 @@ def test_the_expected_reply_is_a_sentence(talk: Conversation) -> None:
     )
 
 
+def test_the_expected_reply_is_the_hospitals_and_then_the_doctors(
+    clinic: Clinic, talk: Conversation
+) -> None:
+    Hospital.objects.update(reply_days=ReplyTime.THREE)
+    talk.refresh_from_db()
+    assert reply_words(talk, NOW) == "We aim to answer within three working days."
+    chosen = ChatSettings.objects.create(user=clinic.doctor_user)
+    assert reply_words(talk, NOW) == "We aim to answer within three working days."
+    ChatSettings.objects.filter(pk=chosen.pk).update(reply_days=ReplyTime.SAME_DAY)
+    assert reply_words(talk, NOW) == "We aim to answer on the same working day."
+
+
 def test_who_writes_at_night_gets_one_automatic_answer(talk: Conversation, alice: User) -> None:
     first = say(talk, alice, "Are you there?", now=NIGHT)
     [answer] = automatic(first, now=NIGHT)
@@ -193,6 +205,7 @@ def test_an_absence_names_the_cover_who_can_then_answer(
     set_chat_settings(
         user=clinic.doctor_user,
         show_seen=True,
+        reply_days=None,
         away_from=date(2026, 11, 2),
         away_until=date(2026, 11, 9),
         cover=cover,
@@ -241,7 +254,10 @@ def test_a_closed_conversation_does_not_wait(clinic: Clinic, alice: User) -> Non
 
 
 def test_the_doctors_choices_are_kept_in_one_row(clinic: Clinic) -> None:
-    facts: dict[str, Any] = {"away_from": None, "away_until": None, "cover": None, "now": NOW}
+    facts: dict[str, Any] = {
+        "reply_days": 2, "away_from": None, "away_until": None, "cover": None, "now": NOW,
+    }  # fmt: skip
     for show_seen in (False, True):
         set_chat_settings(user=clinic.doctor_user, show_seen=show_seen, **facts)
-    assert ChatSettings.objects.get().show_seen
+    chosen = ChatSettings.objects.get()
+    assert (chosen.show_seen, chosen.reply_days) == (True, 2)

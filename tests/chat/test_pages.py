@@ -22,7 +22,7 @@ from chat.membership import add_colleague, hand_over, remove_colleague
 from chat.models import Attachment, ChatSettings, Conversation, Event, Kind, Participant
 from chat.office import looked_at
 from chat.opening import close
-from chat.unread import ids_of, unread_conversations
+from chat.unread import heads_for, ids_of, unread_conversations
 from tests.cast import make_account, signed_in
 from tests.chat.clinic import NIGHT, NOW, Clinic, address, form, open_clinic, post_json, say
 from tests.files import HTML, png
@@ -94,7 +94,9 @@ def test_s25_nobody_writes_into_somebody_elses_conversation(
 
 @pytest.mark.parametrize("tail", TAILS_READ)
 def test_visitors_are_sent_to_the_sign_in(talk: Conversation, tail: str) -> None:
-    pages = [f"/messages/{page}" for page in ("", "new/", "waiting/", "settings/", "unread")]
+    pages = [
+        f"/messages/{page}" for page in ("", "new/", "waiting/", "settings/", "unread", "heads")
+    ]
     for path in (address(talk, tail), f"/messages/{uuid4()}/{tail}", *pages):
         response = Client().get(path)
         assert response.status_code == 302
@@ -540,6 +542,24 @@ def test_the_header_and_the_title_count_conversations(
     assert signed_in(clinic.doctor_user).get("/messages/unread").json() == {"unread": 0}
 
 
+def test_the_ends_of_the_newest_conversations(
+    clinic: Clinic, talk: Conversation, alice: User, bob: User
+) -> None:
+    say(talk, clinic.doctor_user, "One")
+    desk = clinic.desk(alice.chart, by=alice)
+    say(desk, clinic.reception, "Hello")
+    for pair in (talk, desk):
+        pair.refresh_from_db()
+    ends = {str(pair.public_id): pair.last_seq for pair in (talk, desk)}
+    assert signed_in(alice).get("/messages/heads").json() == {"heads": ends}
+    assert list(heads_for(alice, NOW, most=1)) == [str(desk.public_id)]
+    assert signed_in(clinic.doctor_user).get("/messages/heads").json() == {
+        "heads": {str(talk.public_id): talk.last_seq}
+    }
+    stranger = make_account("nobody@example.org", name="Nobody Here", role=Role.PATIENT)
+    assert signed_in(stranger).get("/messages/heads").json() == {"heads": {}}
+
+
 def test_what_a_colleague_answered_is_done_for_the_desk(clinic: Clinic, alice: User) -> None:
     other = make_account("desk2@example.org", name="Leo Park", role=Role.RECEPTION)
     clinic.hospital.staff.create(user=other)
@@ -784,11 +804,14 @@ def test_a_doctor_sets_absence_and_seen(clinic: Clinic, alice: User) -> None:
     fields = {
         "away_from_month": "11", "away_from_day": "2", "away_from_year": "2026",
         "away_until_month": "11", "away_until_day": "9", "away_until_year": "2026",
-        "cover": cover.slug,
+        "cover": cover.slug, "reply_days": "0",
     }  # fmt: skip
     assert client.post("/messages/settings/", fields).status_code == 302
     chosen = ChatSettings.objects.get()
-    assert (chosen.show_seen, chosen.cover) == (False, cover)
+    assert (chosen.show_seen, chosen.cover, chosen.reply_days) == (False, cover, 0)
+    assert client.post("/messages/settings/", fields | {"reply_days": "4"}).status_code == 422
+    assert client.post("/messages/settings/", fields | {"reply_days": ""}).status_code == 302
+    assert ChatSettings.objects.get().reply_days is None
     wrong = client.post("/messages/settings/", fields | {"away_until_day": "1"})
     assert wrong.status_code == 422
     assert "must be after the first day away" in text_of(wrong)

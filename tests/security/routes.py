@@ -18,6 +18,7 @@ from tests.cast import ALICE, PASSWORD
 from tests.security.routes_charts import CHARTS
 from tests.security.routes_desk import DESK_ROWS
 from tests.security.routes_factors import FACTORS
+from tests.security.routes_waitlist import WAITLIST_ROWS
 from tests.security.routes_workplace import WORKPLACE
 from tests.security.row import NOBODY, Row
 from tests.security.world import LATER, World, photo
@@ -187,6 +188,7 @@ MESSAGES = [
         changes="doctor other",
     ),
     Row("messages/unread", SIGNED_IN),
+    Row("messages/heads", SIGNED_IN),
     Row(
         "messages/attachments/<uuid:public_id>/",
         TALK,
@@ -261,6 +263,9 @@ ACCOUNTS = [
     Row("accounts/terms/accept/", "302", "302", form={"accept": "on"}),
 ]  # fmt: skip
 
-ALL = [*PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *FACTORS, *CHARTS, *WORKPLACE, *DESK_ROWS]
+ALL = [
+    *PUBLIC, *BOOKING, *MESSAGES, *ACCOUNTS, *FACTORS, *CHARTS, *WORKPLACE, *DESK_ROWS,
+    *WAITLIST_ROWS,
+]  # fmt: skip
 ROWS = {row.name: row for row in ALL}
 ROUTES = {row.route for row in ALL}

@@ -56,7 +56,7 @@ FORMS = {
                                         "reference"]),
     "messages/settings/": Form(
         "doctor",
-        ["show_seen", "cover", *(f"away_{which}_{part}" for which in ("from", "until")
+        ["show_seen", "reply_days", "cover", *(f"away_{which}_{part}" for which in ("from", "until")
                                  for part in ("month", "day", "year"))],
         ignored={"show_seen"}, left_out=set(),
     ),
@@ -167,6 +167,8 @@ def _send(world: World, row: Row, form: Form, name: str) -> dict[str, int]:
             continue  # left out
         if name == "cover" and not value.strip():
             continue
+        if name == "reply_days" and value == "0":
+            continue  # one of the choices: the same day
         answers[value] = client.post(path, good | {name: value}).status_code
     changed = difference(before, rows(trail=False))
     changed.pop("sessions.Session", None)

@@ -1,5 +1,6 @@
 // The open conversation: what the log says, what the outbox holds and who has seen what, on the page.
 
+import { of } from "./addresses.js";
 import { Composer } from "./composer.js";
 import { getJson } from "./http.js";
 import { Log } from "./log.js";
@@ -59,6 +60,10 @@ export class Conversation {
     this.#load();
   }
 
+  get #eventsUrl() {
+    return of(this.#id, "events");
+  }
+
   get have() {
     return this.#log?.have ?? 0;
   }
@@ -74,7 +79,7 @@ export class Conversation {
     const after = Math.max(0, last - FIRST_PAGE);
     let events = [];
     try {
-      if (last) ({ events } = await getJson(`${this.#page.eventsUrl}?after=${after}&limit=${FIRST_PAGE}`));
+      if (last) ({ events } = await getJson(`${this.#eventsUrl}?after=${after}&limit=${FIRST_PAGE}`));
     } catch {
       setTimeout(() => this.#load(), TRY_AGAIN_MS);
       return;
@@ -171,7 +176,7 @@ export class Conversation {
     if (!this.#log) return;
     let more = true;
     while (more) {
-      const answer = await getJson(`${this.#page.eventsUrl}?after=${this.#log.have}&limit=${SYNC_LIMIT}`);
+      const answer = await getJson(`${this.#eventsUrl}?after=${this.#log.have}&limit=${SYNC_LIMIT}`);
       for (const event of answer.events) this.take(event);
       more = answer.more && answer.events.length > 0;
     }
@@ -188,7 +193,7 @@ export class Conversation {
     try {
       const after = Math.max(0, this.#log.oldest - 1 - OLDER_PAGE);
       const limit = this.#log.oldest - 1 - after;
-      const { events } = await getJson(`${this.#page.eventsUrl}?after=${after}&limit=${limit}`);
+      const { events } = await getJson(`${this.#eventsUrl}?after=${after}&limit=${limit}`);
       this.#view.prepended(this.#log.prepend(events));
       this.#showEarlier();
       this.#loadingOlder = false;

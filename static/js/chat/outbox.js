@@ -7,7 +7,8 @@
 import * as storage from "./storage.js";
 
 const ACK_WITHIN_MS = 10_000;
-const RETRY_MS = 2_000;
+const RETRY_LEAST_MS = 2_000; // doubled by every further loss
+const RETRY_MOST_MS = 60_000;
 
 // Act: {client_id, conversation, type: "send" | "edit" | "delete", n, at, …the frame's fields,
 //       file? (what the page knows of an attachment), failed?: sentence}
@@ -18,6 +19,7 @@ export class Outbox extends EventTarget {
   #acts = new Map(); // client_id → act
   #inFlight = new Map(); // conversation → {client_id, timer}
   #pauses = new Map(); // conversation → timer
+  #losses = new Map(); // conversation → how often in a row nothing came back
 
   // transmit(act) hands the act to the network and answers whether that was possible.
   constructor(user, transmit) {
@@ -58,10 +60,12 @@ export class Outbox extends EventTarget {
     for (const each of all) this.#next(each);
   }
 
-  // After a lost connection nothing is on its way any more.
+  // After a lost connection nothing is on its way any more, and a new one is another chance.
   restart() {
     for (const { timer } of this.#inFlight.values()) clearTimeout(timer);
     this.#inFlight.clear();
+    for (const conversation of this.#losses.keys()) this.#endPause(conversation);
+    this.#losses.clear();
   }
 
   isOnItsWay(act) {
@@ -71,6 +75,7 @@ export class Outbox extends EventTarget {
   acknowledged(client_id, ack) {
     const act = this.#acts.get(client_id);
     if (!act) return;
+    this.#losses.delete(act.conversation);
     this.#remove(act);
     this.dispatchEvent(new CustomEvent("sent", { detail: { act, ack } }));
     this.#changed(act.conversation);
@@ -93,8 +98,10 @@ export class Outbox extends EventTarget {
   lost(client_id) {
     const act = this.#acts.get(client_id);
     if (!act) return;
+    const losses = this.#losses.get(act.conversation) ?? 0;
+    this.#losses.set(act.conversation, losses + 1);
     this.#land(act);
-    this.#pause(act.conversation, RETRY_MS);
+    this.#pause(act.conversation, Math.min(RETRY_MOST_MS, RETRY_LEAST_MS * 2 ** losses));
     this.#changed(act.conversation);
   }
 
@@ -102,8 +109,7 @@ export class Outbox extends EventTarget {
     const act = this.#acts.get(client_id);
     if (!act) return;
     this.#keep({ ...act, failed: undefined });
-    clearTimeout(this.#pauses.get(act.conversation));
-    this.#pauses.delete(act.conversation);
+    this.#endPause(act.conversation);
     this.#changed(act.conversation);
     this.flush(act.conversation);
   }
@@ -134,6 +140,11 @@ export class Outbox extends EventTarget {
       this.#next(conversation);
     };
     this.#pauses.set(conversation, setTimeout(go, ms));
+  }
+
+  #endPause(conversation) {
+    clearTimeout(this.#pauses.get(conversation));
+    this.#pauses.delete(conversation);
   }
 
   #land(act) {

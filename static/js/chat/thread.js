@@ -1,17 +1,20 @@
 // The pages of messages: puts the tab's connection, outbox, list and open conversation together.
 
+import { HEADS, of } from "./addresses.js";
 import { connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { SignedOut, post } from "./http.js";
+import { SignedOut, getJson, post } from "./http.js";
 import { List } from "./list.js";
 import { Marks } from "./marks.js";
-import { Outbox } from "./outbox.js";
+import { outboxOver } from "./sending.js";
 import { Times } from "./times.js";
 import { words } from "./words.js";
 
 const SAY_DOWN_AFTER_MS = 3_000;
 const POLL_MS = 5_000;
 const POLL_HIDDEN_MS = 30_000;
+const LIST_AT_ONCE = 5; // conversations
+const LIST_EVENTS = 200; // the most that the server gives at once
 
 const page = document.querySelector("[data-chat]").dataset;
 const note = document.querySelector("[data-connection]");
@@ -19,13 +22,14 @@ const listRoot = document.querySelector("[data-conversations]");
 
 const line = connection();
 const times = new Times(page.zone);
-const outbox = new Outbox(page.user, transmit);
+const outbox = outboxOver(line, page.user, signedOut);
 const marks = new Marks(tellMark);
 const list = listRoot && new List(listRoot, page.user, times);
 const open = page.conversation && document.querySelector("[data-log]")
   ? new Conversation(page, { line, outbox, marks, list, times })
   : null;
 
+const askedUpTo = new Map(); // conversation → its end at the last poll that asked for it
 let epoch = null;
 let isPolling = false;
 let pollTimer = 0;
@@ -34,31 +38,10 @@ let isFine = true;
 
 // --- Out
 
-const URLS = { send: "url", edit: "editUrl", delete: "deleteUrl" };
-const FIELDS = ["client_id", "body", "reply_to", "attachment", "target"];
-
-function transmit(act) {
-  const fields = {};
-  for (const name of FIELDS) if (act[name] !== undefined) fields[name] = act[name];
-  if (line.send({ type: act.type, conversation: act.conversation, ...fields })) return true;
-  // Over HTTP only acts of the open conversation go out: the others wait for their page.
-  if (!line.isBlocked || navigator.onLine === false || act.conversation !== page.conversation) return false;
-  post(page[URLS[act.type]], fields).then(answered, (error) => {
-    if (error instanceof SignedOut) signedOut();
-    outbox.lost(act.client_id);
-  });
-  return true;
-
-  function answered(frame) {
-    if (frame.type === "ack") outbox.acknowledged(act.client_id, frame);
-    else outbox.refused(act.client_id, frame.detail, frame.retry_after_ms ?? null);
-  }
-}
-
 function tellMark(kind, conversation, seq) {
   if (line.send({ type: kind, conversation, seq })) return true;
-  if (!line.isBlocked || conversation !== page.conversation || !page.marksUrl) return false;
-  post(page.marksUrl, { [kind]: seq }).catch(() => {});
+  if (!line.isBlocked) return false;
+  post(of(conversation, "marks/"), { [kind]: seq }).catch(() => {});
   return true;
 }
 
@@ -76,11 +59,9 @@ const HANDLERS = {
   edited: event,
   deleted: event,
   notice: event,
-  ack: (frame) => outbox.acknowledged(frame.client_id, frame),
   error: (frame) => {
-    if (frame.client_id) outbox.refused(frame.client_id, frame.detail, frame.retry_after_ms ?? null);
     // A question or a mark was not taken; which one, nobody says.
-    else if (frame.retry_after_ms) setTimeout(positionAgain, frame.retry_after_ms);
+    if (!frame.client_id && frame.retry_after_ms) setTimeout(positionAgain, frame.retry_after_ms);
   },
   history: (frame) => {
     for (const each of frame.events) list?.take(each);
@@ -98,7 +79,6 @@ const HANDLERS = {
 line.addEventListener("frame", ({ detail: frame }) => HANDLERS[frame.type]?.(frame));
 
 function event(frame) {
-  if (frame.sender === page.user && frame.client_id) outbox.acknowledged(frame.client_id, frame);
   if (frame.conversation === page.conversation) open?.take(frame);
   list?.take(frame);
   if (frame.conversation !== page.conversation) delivered(frame.conversation);
@@ -152,7 +132,6 @@ function welcomed(welcome) {
 }
 
 line.addEventListener("down", () => {
-  outbox.restart();
   open?.lineLost();
   showLine();
 });
@@ -180,7 +159,7 @@ function signedOut() {
 // --- Without a socket
 
 function startPolling() {
-  if (isPolling || !open || line.isEnded) return;
+  if (isPolling || line.isEnded) return;
   isPolling = true;
   poll().then(() => marks.again());
 }
@@ -194,7 +173,8 @@ async function poll() {
   let worked = false;
   try {
     if (navigator.onLine !== false) {
-      await open.poll();
+      await open?.poll();
+      await pollList();
       worked = true;
     }
   } catch (error) {
@@ -204,6 +184,21 @@ async function poll() {
   if (worked) outbox.flush();
   showLine(worked);
   pollTimer = setTimeout(poll, document.visibilityState === "visible" ? POLL_MS : POLL_HIDDEN_MS);
+}
+
+// What is new in the other conversations, the newest first; the rest has its turn at the next poll.
+async function pollList() {
+  if (!list) return;
+  const { heads: all } = await getJson(HEADS);
+  const isNews = ([id]) => id !== page.conversation && askedUpTo.get(id) !== all[id];
+  for (const [id, after] of list.behind(Object.entries(all)).filter(isNews).slice(0, LIST_AT_ONCE)) {
+    askedUpTo.set(id, all[id]);
+    // Of a conversation that is not on the page only its end is shown.
+    const from = list.has(id) ? after : all[id] - 1;
+    const { events } = await getJson(`${of(id, "events")}?after=${Math.max(from, all[id] - LIST_EVENTS)}`);
+    for (const each of events) list.take(each);
+    delivered(id);
+  }
 }
 
 // --- The line that says when it is not fine

@@ -3,7 +3,7 @@
 
 import { connection } from "./connection.js";
 import { getJson } from "./http.js";
-import { keepOnlyOf, signOut } from "./storage.js";
+import { keepOnlyOf, keys, signOut } from "./storage.js";
 
 const ASK_AFTER_MS = 400; // many messages at once are one question
 const ASK_EVERY_MS = 30_000; // where no socket gets through
@@ -61,7 +61,19 @@ if (user && links.length) {
     }
   });
   line.addEventListener("withdrawn", askSoon);
+  // What was not sent goes out from whatever page its writer is on; pages of messages see to it
+  // themselves.
+  if (keys(`${user}.out.`).length && !document.querySelector("[data-chat]")) sendWaiting(line);
   setInterval(() => {
     if (line.isBlocked && document.visibilityState === "visible") askSoon();
   }, ASK_EVERY_MS);
+}
+
+async function sendWaiting(line) {
+  const { outboxOver } = await import("./sending.js");
+  const outbox = outboxOver(line, user, () => {});
+  const flush = () => outbox.flush();
+  line.addEventListener("up", flush);
+  line.addEventListener("blocked", flush);
+  flush();
 }
