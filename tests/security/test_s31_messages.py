@@ -165,7 +165,7 @@ def _send(world: World, row: Row, form: Form, name: str) -> dict[str, int]:
             continue
         if name.startswith("away_") and not value.strip():
             continue  # left out
-        if name == "cover" and not value.strip():
+        if name in {"cover", "reply_days"} and not value.strip():
             continue
         if name == "reply_days" and value == "0":
             continue  # one of the choices: the same day
