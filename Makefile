@@ -5,7 +5,7 @@ export PYTHON
 PYTHON_RUN = exec tools/python.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-next lint format bench stack-test mutants screenshot requirements
+.PHONY: help run test test-mysql test-next lint format bench stack-test mutants screenshot sbom requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: ## the site with sample data on http://127.0.0.1:8000 (PORT= to change)
 
 test: ## the whole suite: embedded, on servers, in Chromium (ARGS="-k s15", PARTS="browser")
 	@$(PYTHON_RUN) -m tools.suite --parts "$(PARTS)" -- $(ARGS)
+
+test-mysql: ## the server part on MySQL itself instead of MariaDB; root on Debian 12 (ARGS as for test)
+	@$(PYTHON_RUN) -m tools.mysql -- $(ARGS)
 
 test-next: ## reports how the suite does on the newest Django and Python 3.13; never fails
 	@$(PYTHON_RUN) -m tools.suite_next -- $(ARGS)
@@ -36,6 +39,9 @@ stack-test: ## the real stack on three Swarm nodes, broken under load; root on D
 
 screenshot: ## the README's picture, taken anew
 	@$(PYTHON_RUN) -m tools.screenshot
+
+sbom: ## what the images are made of, as a CycloneDX list in var/sbom.cdx.json
+	@$(PYTHON_RUN) -m tools.sbom
 
 requirements: ## pins requirements*.txt anew from requirements/*.in
 	@$(PYTHON_RUN) -m tools.pins

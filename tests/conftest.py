@@ -14,6 +14,8 @@ from django.core.cache import cache
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.bucket import BucketServer
+from tests.mysql import database_server
 from tests.servers import MariaDB, Redis
 
 pytest_plugins = ["tests.cast"]
@@ -74,11 +76,17 @@ def _clean_cache() -> None:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A server of this session's own, which a test may kill; the suite's own data is elsewhere."""
-    with MariaDB() as server:
+    with database_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
     with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[BucketServer]:
+    with BucketServer() as server:
         yield server

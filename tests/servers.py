@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
+from urllib.parse import quote, urlencode
 
 READY_SECONDS = 60
 STOP_SECONDS = 20
@@ -56,10 +57,10 @@ def free_port() -> int:
         return port
 
 
-def end_with_this_process(command: list[str]) -> list[str]:
+def end_with_this_process(command: list[str], *, by: str = "KILL") -> list[str]:
     """The command, made to end when this process is killed, where the system can do that."""
     guard = shutil.which("setpriv")
-    return [guard, "--pdeathsig", "KILL", *command] if guard else command
+    return [guard, "--pdeathsig", by, *command] if guard else command
 
 
 def _data_folder(prefix: str) -> Path:
@@ -75,6 +76,7 @@ class Server:
     """One server process. ``start`` waits until it answers; it can be killed and started again."""
 
     name = "server"
+    ends_by = "KILL"  # the signal it gets when Python is killed
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -113,7 +115,7 @@ class Server:
             self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                end_with_this_process(self.command()),
+                end_with_this_process(self.command(), by=self.ends_by),
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -184,9 +186,17 @@ class MariaDB(Server):
     password = "only-for-tests"  # a private port, gone after the test
     database = "clinic"
 
+    options: ClassVar[dict[str, str]] = {}  # that every client needs in its address
+
     @property
     def url(self) -> str:
-        return f"mysql://{self.user}:{self.password}@127.0.0.1:{self.port}/{self.database}"
+        return self.address(self.database)
+
+    def address(self, database: str, **options: str) -> str:
+        """The DATABASE_URL of one of its databases."""
+        query = urlencode({**self.options, **options}, quote_via=quote)
+        where = f"mysql://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"{where}?{query}" if query else where
 
     @property
     def _socket(self) -> Path:
@@ -247,10 +257,13 @@ class MariaDB(Server):
             f"GRANT ALL ON *.* TO {self.user}@'127.0.0.1' WITH GRANT OPTION;"
         )
         # MySQL's own image has the zones loaded; Django needs them to cut days in other zones.
-        zones = subprocess.run(
+        self.sql(self.zones())
+
+    def zones(self) -> str:
+        """The statements that fill the server's tables of time zones."""
+        return subprocess.run(
             [find("mariadb-tzinfo-to-sql"), "/usr/share/zoneinfo"], capture_output=True, text=True
-        )
-        self.sql(zones.stdout)
+        ).stdout
 
 
 class Redis(Server):

@@ -22,7 +22,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.servers import MariaDB, Redis, ServerMissing
+from tests.mysql import database_server
+from tests.servers import Redis, ServerMissing
 from tools import environments, system_packages
 from tools.environments import ROOT, say
 
@@ -122,7 +123,10 @@ def production_environment(**more: str) -> dict[str, str]:
 def server(suite: Suite) -> None:
     with ExitStack() as running:
         try:
-            database, redis = running.enter_context(MariaDB()), running.enter_context(Redis())
+            database, redis = (
+                running.enter_context(database_server()),
+                running.enter_context(Redis()),
+            )
         except ServerMissing as missing:
             suite.not_run.append(f"server: {missing}")
             return

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from tests.mysql import database_server
 from tests.races.writers import Writers
 from tests.servers import MariaDB
 
@@ -14,8 +15,7 @@ ISOLATION = {"committed": "read committed", "repeatable": "repeatable read"}
 
 
 def _address(server: MariaDB, database: str, isolation: str) -> str:
-    level = ISOLATION[isolation].replace(" ", "%20")
-    return server.url.removesuffix(server.database) + f"{database}?isolation_level={level}"
+    return server.address(database, isolation_level=ISOLATION[isolation])
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
 @pytest.fixture(scope="session")
 def race_server() -> Iterator[MariaDB]:
     """Apart from the session's other server: what is killed there must not disturb a race."""
-    with MariaDB() as server:
+    with database_server() as server:
         server.sql("CREATE DATABASE races_committed; CREATE DATABASE races_repeatable;")
         yield server
 
