@@ -6,8 +6,10 @@ Every value may also come from a file named by ``NAME_FILE`` (Docker and Swarm s
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -139,6 +141,68 @@ def redis(name: str) -> list[str]:
                 "commas."
             )
     return found
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A place in a store that speaks S3. ``prefix`` is a folder in the bucket, or empty."""
+
+    endpoint: str
+    bucket: str
+    prefix: str
+    key: str
+    secret: str
+    region: str
+
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
+_PREFIX = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*|")
+
+
+def bucket(name: str) -> Bucket | None:
+    """A store such as ``s3://KEY:SECRET@s3.example.org/BUCKET?region=us-east-1``; None when unset.
+
+    A folder may follow the bucket; ``tls=0`` asks over plain HTTP.
+    """
+    value = text(name, "")
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        port = f":{parts.port}" if parts.port else ""
+        given = dict(
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        )
+    except ValueError:
+        return _no_bucket(name, "it is no address")
+    found, _, prefix = parts.path.strip("/").partition("/")
+    if parts.scheme != "s3" or parts.fragment or not parts.hostname:
+        return _no_bucket(name, "it does not begin with s3:// and name a host")
+    if not parts.username or not parts.password:
+        return _no_bucket(name, "the key or its secret is missing")
+    if not _BUCKET.fullmatch(found) or not _PREFIX.fullmatch(prefix):
+        return _no_bucket(name, "the bucket or the folder in it is missing or has no possible name")
+    region, tls = given.pop("region", "us-east-1"), given.pop("tls", "1")
+    if given or not _REGION.fullmatch(region) or tls not in {"0", "1"}:
+        return _no_bucket(name, "after the ? only region=NAME and tls=0 may stand")
+    return Bucket(
+        endpoint=f"{'https' if tls == '1' else 'http'}://{parts.hostname}{port}",
+        bucket=found,
+        prefix=prefix,
+        key=unquote(parts.username),
+        secret=unquote(parts.password),
+        region=region,
+    )
+
+
+def _no_bucket(name: str, why: str) -> Bucket | None:
+    # The value is not repeated: it may hold a password.
+    raise ImproperlyConfigured(
+        f"{name} could not be read: {why}. Write s3://KEY:SECRET@HOST/BUCKET?region=REGION "
+        "(quote special characters in the secret as %XX), or leave it out to keep files in the "
+        "database."
+    )
 
 
 def mail(name: str, default: str) -> dict[str, Any]:
