@@ -461,6 +461,7 @@ def _runs_without(scene: Scene, name: str) -> bool:
 
 
 def cut_off(scene: Scene) -> list[Check]:
+    scene.cluster.wait_until_ready()  # a node that was lost before votes again
     node = scene.cluster.node(_worker_node(scene))
     database = scene.stack.task("mysql").container
     scene.breaks_now()

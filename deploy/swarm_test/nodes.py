@@ -232,15 +232,25 @@ class Cluster:
         self.wait_until_ready()
 
     def wait_until_ready(self, seconds: float = JOIN_SECONDS) -> None:
+        """Waits until every node works and votes: without two votes there is no leader."""
         deadline = time.monotonic() + seconds
-        while {state for _, state in self.states()} != {"Ready"} or len(self.states()) != len(
-            self.nodes
-        ):
+        while not self._is_ready():
             if time.monotonic() > deadline:
                 raise NodeFailed(f"the nodes are {self.states()}")
             time.sleep(0.5)
 
-    def states(self) -> list[tuple[str, str]]:
+    def _is_ready(self) -> bool:
+        try:
+            states = self.states()
+        except NodeFailed:  # while a leader is elected nobody answers
+            return False
+        return len(states) == len(self.nodes) and all(
+            status == "Ready" and manager in {"Leader", "Reachable"}
+            for _, status, manager in states
+        )
+
+    def states(self) -> list[tuple[str, str, str]]:
+        """Of each node its name, whether it works, and what it is among the managers."""
         rows = self.manager.docker("node", "ls", "--format", "{{json .}}").splitlines()
         found: list[dict[str, Any]] = [json.loads(row) for row in rows]
-        return [(row["Hostname"], row["Status"]) for row in found]
+        return [(row["Hostname"], row["Status"], row["ManagerStatus"]) for row in found]
