@@ -54,6 +54,7 @@ class MySQL(MariaDB):
             *(*self.program("sbin/mysqld"), "--no-defaults", *self._as_this_user()),
             *(f"--datadir={self.folder / 'data'}", f"--basedir={self.root / 'usr'}"),
             f"--lc-messages-dir={self.root / 'usr/share/mysql'}",
+            "--secure-file-priv=NULL",
         ]
 
     def prepare(self) -> None:

@@ -28,10 +28,15 @@ def unpacked() -> Path:
         sys.exit("As root, with debootstrap installed (apt-get install debootstrap), this works.")
     say(f"Unpacking MySQL into {FOLDER} …")
     shutil.rmtree(FOLDER, ignore_errors=True)
-    subprocess.run(
+    done = subprocess.run(
         ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "sid", FOLDER, mirror()],
-        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if done.returncode:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        sys.exit(f"It could not be unpacked:\n{done.stdout[-2000:]}")
     return FOLDER
 
 
