@@ -9,6 +9,8 @@ run out. Both copies then have the same Message-ID, by which mail programs recog
 from __future__ import annotations
 
 import smtplib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 
@@ -70,10 +72,61 @@ def enqueue_mail(
     return mail
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A mail that is written and not stored yet; the fields are those of `enqueue_mail`."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+    key: str
+
+
+def enqueue_mails(drafts: Sequence[Draft], *, now: datetime) -> int:
+    """Stores many mails and one task that sends them, in the caller's transaction; how many.
+
+    A number of statements that does not grow with the number of mails. A key that is known
+    already makes no second mail.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError(
+            "enqueue_mails belongs into the transaction of what the mails are about."
+        )
+    if not drafts:
+        return 0
+    keys = [draft.key for draft in drafts]
+    known = set(OutgoingMail.objects.filter(key__in=keys).values_list("key", flat=True))
+    fresh = [draft for draft in drafts if draft.key not in known]
+    OutgoingMail.objects.bulk_create(
+        OutgoingMail(
+            key=draft.key,
+            to=draft.to,
+            subject=" ".join(draft.subject.split())[:200],
+            text=draft.text,
+            html=draft.html,
+            created_at=now,
+            next_attempt_at=now,
+        )
+        for draft in fresh
+    )
+    # Read back: MySQL tells the numbers of many new rows to nobody.
+    stored = OutgoingMail.objects.filter(key__in=[draft.key for draft in fresh])
+    if fresh:
+        send_mail_rows.enqueue(list(stored.order_by("pk").values_list("pk", flat=True)))
+    return len(fresh)
+
+
 @task
 def send_mail_row(pk: int) -> str:
     """Task: sends row ``pk`` if it is due and nobody else has it in hand."""
     return attempt(pk, now=timezone.now())
+
+
+@task
+def send_mail_rows(pks: list[int]) -> int:
+    """Task: sends the rows ``pks`` as `send_mail_row` does; returns how many were sent."""
+    return sum(attempt(pk, now=timezone.now()) == "sent" for pk in pks)
 
 
 def send_due(*, now: datetime) -> int:
