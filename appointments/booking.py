@@ -22,9 +22,10 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import record, record_refusal
 from accounts.models import Patient
-from appointments import care, grains, mails, signals
+from appointments import care, grains, mails, reminders, signals
 from appointments.clashes import Clash, doctors_of_overlapping, replaced_by
 from appointments.free_times import nearest_free
+from appointments.freed import time_freed
 from appointments.models import (
     Appointment,
     BookingRequest,
@@ -161,6 +162,7 @@ def _book(
     record("visit.book", actor=by, patient=patient, subject=appointment, detail=despite, now=now)
     bump_schedules(changed)
     mails.booked(appointment, now=now)
+    reminders.booked(appointment, now=now)
     _announce(signals.visit_booked, appointment=appointment)
     return appointment
 
@@ -245,6 +247,7 @@ def _reschedule(
 
     previous = visit.starts_at
     grains.free(visit)
+    time_freed(visit, now=now)
     if to is not None:
         _take_snapshot(visit, to)
     visit.starts_at, visit.ends_at = starts_at, ends_at
@@ -264,6 +267,7 @@ def _reschedule(
     record("visit.move", actor=by, patient=visit.patient, subject=visit, detail=despite, now=now)
     bump_schedules(doctors)
     mails.moved(visit, now=now, previous=previous)
+    reminders.moved(visit, now=now)
     _announce(signals.visit_moved, appointment=visit, previous=previous)
     return visit
 
@@ -317,8 +321,13 @@ def cancel_deadline(appointment: Appointment) -> datetime:
     return appointment.starts_at - timedelta(hours=appointment.doctor.cancel_hours)
 
 
-def cancel_under_lock(visit: Appointment, *, by: Any, now: datetime, reason: str) -> None:
-    """What cancelling does, for callers that hold the doctor's and the patient's lock."""
+def cancel_under_lock(
+    visit: Appointment, *, by: Any, now: datetime, reason: str, others_may_have_it: bool = True
+) -> None:
+    """What cancelling does, for callers that hold the doctor's and the patient's lock.
+
+    Without ``others_may_have_it`` (the doctor is away then) the waiting list is not told.
+    """
     visit.status = Status.CANCELLED
     visit.cancelled_at, visit.cancelled_by = now, by
     visit.cancelled_late = now > cancel_deadline(visit)
@@ -339,6 +348,9 @@ def cancel_under_lock(visit: Appointment, *, by: Any, now: datetime, reason: str
     record("visit.cancel", actor=by, patient=visit.patient, subject=visit, now=now)
     bump_schedules([visit.doctor_id])
     mails.cancelled(visit, now=now)
+    reminders.cancelled(visit, now=now)
+    if others_may_have_it:
+        time_freed(visit, now=now)
     _announce(signals.visit_cancelled, appointment=visit)
 
 

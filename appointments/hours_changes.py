@@ -10,30 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.audit import record_refusal
 from accounts.models import Role
 from appointments import booking, mails
 from appointments.desk import NotAtYourDesk, works_for
+from appointments.freed import hours_freed
 from appointments.models import Appointment, Status
 from appointments.refusals import Refusal
 from appointments.slots import GRAIN_MINUTES, grain_at, mask, open_periods, pieces_of_day
 from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
-from appointments.zones import local
+from appointments.zones import local, zone_info
 from clinic.directory.hours import (
     HoursRefused,
     Span,
     add_time_off_under_lock,
     closing_minute,
     minute_of_day,
+    remove_time_off,
     set_opening_hours,
     set_special_day,
 )
-from clinic.directory.models import Doctor, Hospital
+from clinic.directory.models import Doctor, Hospital, TimeOff
 from clinic.directory.staff import hospitals_of
 
 What = Literal["keep", "tell"]
@@ -168,6 +171,15 @@ def change_hours(
             by=by,
             now=now,
         )
+        # What had been free before as well is offered along with what is new: the job asks for the
+        # first time that fits, and who waits for one has seen none.
+        last = local(now, hospital.time_zone).date() + timedelta(days=doctor.horizon_days + 1)
+        hours_freed(
+            [doctor.pk],
+            starts_at=_midnight(valid_from, hospital),
+            ends_at=_midnight(min(valid_until or last, last), hospital),
+            now=now,
+        )
 
     return _change({doctor.pk}, hits, store, what=what, seen=seen, by=by, now=now)
 
@@ -225,10 +237,29 @@ def change_day(
 
     def store() -> None:
         set_special_day(hospital=hospital, day=day, is_open=is_open, name=name, by=by, now=now)
+        if is_open:
+            hours_freed(
+                doctors,
+                starts_at=_midnight(day, hospital),
+                ends_at=_midnight(day + timedelta(days=1), hospital),
+                now=now,
+            )
 
     doctors = set(hospital.opening_hours.values_list("doctor_id", flat=True))
     doctors |= {visit.doctor_id for visit in hits()}
     return _change(doctors, hits, store, what=what, seen=seen, by=by, now=now)
+
+
+def end_time_off(*, period: TimeOff, by: Any, now: datetime) -> None:
+    """Takes a period off back; visits that were cancelled for it stay cancelled."""
+    with transaction.atomic():
+        remove_time_off(period=period, by=by, now=now)
+        hours_freed([period.doctor_id], starts_at=period.starts_at, ends_at=period.ends_at, now=now)
+
+
+def _midnight(day: date, hospital: Hospital) -> datetime:
+    """The beginning of a local day."""
+    return datetime.combine(day, time(), tzinfo=zone_info(hospital.time_zone)).astimezone(UTC)
 
 
 def _refuse_others(allowed: bool, action: str, subject: Any, by: Any, now: datetime) -> None:
@@ -263,7 +294,13 @@ def _change(
             return Changed(visits)
         to_phone = [visit for visit in visits if not mails.recipient(visit, now=now)[1]]
         for visit in visits:
-            booking.cancel_under_lock(visit, by=by, now=now, reason=_("Called off by the clinic."))
+            booking.cancel_under_lock(
+                visit,
+                by=by,
+                now=now,
+                reason=_("Called off by the clinic."),
+                others_may_have_it=False,
+            )
         return Changed(visits, to_phone)
 
     return in_one_transaction(work)

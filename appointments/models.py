@@ -18,6 +18,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import readable_code, uuid7
 from accounts.models import Patient, Role
+from appointments.models_reminders import Hours as Hours
+from appointments.models_reminders import Reminder as Reminder
+from appointments.models_reminders import ReminderChoice as ReminderChoice
+from appointments.models_waitlist import FreedTime as FreedTime
+from appointments.models_waitlist import WaitlistEntry as WaitlistEntry
+from appointments.models_waitlist import WaitlistOffer as WaitlistOffer
 from clinic.directory.models import Doctor, Hospital, Service, Visit
 from clinic.directory.staff import hospitals_of
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from appointments import views_book, views_calendar, views_find, views_move, views_visits
+from appointments import (
+    views_book,
+    views_calendar,
+    views_find,
+    views_move,
+    views_reminders,
+    views_visits,
+    views_waitlist,
+)
 
 urlpatterns = [
     path("", views_find.home, name="home"),
@@ -13,6 +21,19 @@ urlpatterns = [
     path("doctors/<slug:slug>/book/", views_book.book, name="book"),
     path("appointments/", views_visits.appointments, name="appointments"),
     path("appointments/calendar/", views_calendar.feed_settings, name="feed_settings"),
+    path("appointments/reminders/", views_reminders.reminder_settings, name="reminder_settings"),
+    path("appointments/waitlist/", views_waitlist.waitlist, name="waitlist"),
+    path("appointments/waitlist/add/", views_waitlist.waitlist_add, name="waitlist_add"),
+    path(
+        "appointments/waitlist/<uuid:public_id>/remove/",
+        views_waitlist.waitlist_remove,
+        name="waitlist_remove",
+    ),
+    path(
+        "appointments/waitlist/offers/<str:token>/",
+        views_waitlist.waitlist_offer,
+        name="waitlist_offer",
+    ),
     path("appointments/<uuid:public_id>/", views_visits.appointment, name="appointment"),
     path(
         "appointments/<uuid:public_id>/move/", views_move.appointment_move, name="appointment_move"

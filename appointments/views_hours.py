@@ -38,6 +38,7 @@ from appointments.hours_changes import (
     HitsChanged,
     change_day,
     change_hours,
+    end_time_off,
     hit_by_closing,
     hit_by_hours,
     hit_by_time_off,
@@ -47,7 +48,6 @@ from appointments.hours_changes import (
 from appointments.models import Appointment
 from appointments.zones import local
 from clinic.directory.holidays import public_holidays
-from clinic.directory.hours import remove_time_off
 from clinic.directory.models import Doctor, Hospital, HospitalDay, OpeningHours, TimeOff
 from clinic.directory.staff import hospitals_of
 from clinic.directory.text import fold
@@ -238,7 +238,7 @@ def hours_off_end(request: HttpRequest, slug: str) -> HttpResponse:
     )
     if period is None:
         raise Http404
-    remove_time_off(period=period, by=user, now=timezone.now())
+    end_time_off(period=period, by=user, now=timezone.now())
     messages.success(request, _("The time off is removed. Its times can be booked again."))
     return redirect("hours_doctor", slug=slug)
 

@@ -33,6 +33,7 @@ from appointments.visit_page import (
     deadline_words,
     dialed,
     is_open,
+    reminder_words,
 )
 
 PAST_PER_PAGE = 20
@@ -80,6 +81,7 @@ def appointment(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         "open": is_open(visit, now),
         "cost": cost_words(visit),
         "cancel_rule": cancel_rule(visit, now) if is_open(visit, now) else "",
+        "reminder": reminder_words(visit, request.user, now) if manages else "",
         "phone": visit.hospital.phone,
         "dialed": dialed(visit.hospital.phone),
         "mailed_to": visit.booked_by.email

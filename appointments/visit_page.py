@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from appointments.book_page import free_until_words, where_words
 from appointments.booking import cancel_deadline
+from appointments.mails import recipient
 from appointments.models import Appointment, Status
+from appointments.reminders import expected
 from appointments.templatetags.times import duration, price
 from appointments.visit_words import When, clock_words, own_zone, when_words
 
@@ -90,6 +92,21 @@ def cost_words(visit: Appointment) -> str:
 
 def cancel_rule(visit: Appointment, now: datetime) -> str:
     return free_until_words(visit.doctor, visit.starts_at, visit.hospital.time_zone, now)
+
+
+def reminder_words(visit: Appointment, user: Any, now: datetime) -> str:
+    """When a reminder goes out, said to who receives it or to somebody beside them."""
+    if not is_open(visit, now):
+        return ""
+    account, address = recipient(visit, now=now)
+    at = expected(visit, account, now=now) if address else None
+    if at is None:
+        return ""
+    zone = visit.hospital.time_zone
+    when = {"when": f"{when_words(at, at, zone).date}, {clock_words(at, zone)}"}
+    if account is not None and account.pk == user.pk:
+        return _("We will remind you by mail on %(when)s.") % when
+    return _("A reminder is mailed on %(when)s.") % when
 
 
 def deadline_words(visit: Appointment) -> str:

@@ -261,6 +261,10 @@ REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("remove_unsent_uploads", "chat.attachments.remove_unsent", 3600),
     ("remove_unfinished_documents", "records.documents.remove_unfinished", 3600),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
+    ("send_reminders", "appointments.reminders.send_due", 60),
+    ("offer_freed_times", "appointments.waitlist_offers.offer_due", 20),
+    ("remove_ended_waiting", "appointments.waitlist.remove_ended", 86_400),
+    ("prune_reminders", "appointments.reminders.prune", 86_400),
     ("prune_finished_tasks", "clinic.jobs.upkeep.prune_finished_tasks", 3600),
     ("requeue_lost_tasks", "clinic.jobs.upkeep.requeue_lost_tasks", 60),
     ("prune_sent_mails", "clinic.jobs.upkeep.prune_sent_mails", 3600),
@@ -284,6 +288,8 @@ HOLD_EXTENSIONS = 12
 HOLDS_PER_ADDRESS = env.number("HOLDS_PER_ADDRESS", 30, least=1)
 HOLDS_PER_ADDRESS_AND_DOCTOR = 5  # or one visitor could keep a whole day of a small practice
 OPEN_BOOKINGS_PER_PATIENT = env.number("OPEN_BOOKINGS_PER_PATIENT", 10, least=1)
+WAITLIST_ENTRIES_PER_PATIENT = 5
+WAITLIST_ENTRIES_PER_HOUR = 20  # added by one account, removed ones included
 LINK_CODE_ATTEMPTS = 5  # wrong one-time codes per account in 15 minutes
 
 # --- People ---------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ GROUPS: dict[str, Any] = {
     "emergency": gettext_lazy("Asked for emergency access"),
     "conversation": gettext_lazy("Changed a conversation"),
     "attachment": gettext_lazy("Opened a file in a conversation"),
+    "waitlist": gettext_lazy("Changed the waiting list"),
 }
 
 

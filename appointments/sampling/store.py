@@ -397,6 +397,8 @@ class _Store:
             accounts=accounts,
             reception=self._reception.pk,
             holds_since=self._midnight - KEEP_HOLDS,
+            # Not of today's visits: the first worker would mail to everybody at once.
+            reminders_after=self._midnight + timedelta(days=1),
             seed=self._sizes.seed,
             rng=self._rng,
         )

@@ -9,7 +9,15 @@ from random import Random
 from typing import Any
 
 from appointments.care import AFTER_VISIT
-from appointments.models import Appointment, CareRelation, DoctorHold, PatientHold, Status
+from appointments.models import (
+    Appointment,
+    CareRelation,
+    DoctorHold,
+    PatientHold,
+    Reminder,
+    Status,
+)
+from appointments.reminders import first_look
 from appointments.sampling.codes import code, random_id
 from appointments.sampling.plan import DoctorPlan
 from appointments.sampling.rows import insert_rows
@@ -40,11 +48,13 @@ class VisitWriter:
     accounts: Sequence[int]  # by patient: who books for them
     reception: int
     holds_since: datetime  # earlier visits have no hold rows any more
+    reminders_after: datetime
     seed: int
     rng: Random
     _care: list[tuple[Any, ...]] = field(default_factory=list)
     _doctor_holds: list[tuple[int, int, int]] = field(default_factory=list)
     _patient_holds: list[tuple[int, int, int]] = field(default_factory=list)
+    _reminders: list[tuple[int, datetime, datetime, str]] = field(default_factory=list)
 
     def write(
         self, plans: Iterable[VisitPlan], *, first_id: int, report: Callable[[int], None]
@@ -54,7 +64,13 @@ class VisitWriter:
             insert_rows(CareRelation, CARE_FIELDS, self._care)
             insert_rows(DoctorHold, ("doctor", "grain", "appointment"), self._doctor_holds)
             insert_rows(PatientHold, ("patient", "grain", "appointment"), self._patient_holds)
-            for written in (self._care, self._doctor_holds, self._patient_holds):
+            insert_rows(Reminder, ("appointment", "asked_at", "due_at", "how"), self._reminders)
+            for written in (
+                self._care,
+                self._doctor_holds,
+                self._patient_holds,
+                self._reminders,
+            ):
                 written.clear()
             report(done)
 
@@ -69,6 +85,9 @@ class VisitWriter:
             self._add_care(number, plan, ends_at)
             if plan.cancelled_at is None and occupied_until > self.holds_since:
                 self._add_holds(number, plan, ends_at, occupied_until)
+            due_at = first_look(plan.starts_at, max(plan.created_at, self.reminders_after))
+            if plan.status == Status.BOOKED and due_at is not None:
+                self._reminders.append((number, plan.created_at, due_at, ""))
             yield self._row(number, plan, ends_at, occupied_until)
 
     def _add_care(self, number: int, plan: VisitPlan, ends_at: datetime) -> None:

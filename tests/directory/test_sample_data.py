@@ -15,7 +15,7 @@ from django.test import Client
 from accounts.models import AuditEvent, Carer, Patient, User
 from appointments.checker import find_faults
 from appointments.free_times import free_times
-from appointments.models import Appointment, CareRelation, DoctorHold, Status
+from appointments.models import Appointment, CareRelation, DoctorHold, Reminder, Status
 from appointments.sampling.plan import specialty_mix
 from appointments.sampling.sizes import ImpossibleSizes, Sizes, sample_today
 from appointments.sampling.store import PASSWORD, make_sample_data
@@ -68,6 +68,16 @@ def test_visits_and_holds_are_sound() -> None:
     assert list(find_faults(NOW)) == []
     assert DoctorHold.objects.exists()
     assert CareRelation.objects.count() == SMALL.appointments
+
+
+def test_visits_ahead_have_reminders_and_none_is_due_at_once() -> None:
+    make()
+    booked = Appointment.objects.filter(status=Status.BOOKED)
+    later = booked.filter(starts_at__gt=NOW + timedelta(days=3))
+    assert later.exists()
+    planned = Reminder.objects.filter(closed_at=None, due_at__gt=NOW)
+    assert set(later) <= {row.appointment for row in planned.select_related("appointment")}
+    assert planned.count() == Reminder.objects.count()
 
 
 def test_every_visit_is_within_the_doctors_hours_and_on_the_grid() -> None:

@@ -74,6 +74,7 @@ def everybody(world: World) -> dict[str, tuple[Any, ...]]:
         ("/accounts/people/link/", {"code": "ACDEFGHJKM"}),
         ("/accounts/terms/accept/", {"accept": "on"}),
         ("/appointments/calendar/", {}),
+        ("/appointments/reminders/", {"hours": "48"}),
     ],
 )
 def test_s08_forms_about_oneself(world: World, path: str, form: dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ def may_be_silent(row: Row) -> bool:
     """Messages are counted in the conversation's own log; an account is no patient's data; the
     directory and its hours are about doctors."""
     # Who has no chart subscribes to nobody's visits.
-    return row.route.startswith(("messages/", "accounts/", "appointments/calendar/")) or (
+    of_an_account = ("messages/", "accounts/", "appointments/calendar/", "appointments/reminders/")
+    return row.route.startswith(of_an_account) or (
         row.route.startswith("admin/") and not is_of_a_patient(row)
     )
 
