@@ -11,26 +11,31 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import ClientConnection
 
 from tests.chat.history import with_waiting
-from tests.chat.history.checker import faults
 from tests.chat.history.client import Device
 from tests.chat.history.crowd import Crowd, wait_until
-from tests.chat.history.journal import Stored
+from tests.chat.history.measures import (
+    MIB,
+    ack_seconds,
+    check,
+    close_code,
+    delivery_seconds,
+    finish,
+    open_socket,
+    percentile,
+)
 from tests.chat.history.people import Person
-from tests.chat.history.stack import ORIGIN, SocketServer, Stack, running
+from tests.chat.history.stack import Entrance, SocketServer, Stack, running
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGE_MOST_RETRY = 25.0  # the page's own, not the shorter one of a history
-LEVEL_SECONDS = 15.0
-MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -45,60 +50,11 @@ def stack(kept_stack: Stack) -> Stack:
     return kept_stack
 
 
-def percentile(values: Iterable[float], percent: float) -> float:
-    ordered = sorted(values)
-    assert ordered, "nothing was measured"
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
-
-
-def finish(stack: Stack, crowd: Crowd) -> None:
-    """Waits until everything is written and everywhere."""
-    assert wait_until(lambda: crowd.is_done, 90)
-    assert wait_until(lambda: crowd.is_level(stack.heads()), LEVEL_SECONDS, every=0.3)
-
-
-def check(stack: Stack, crowd: Crowd) -> None:
-    stored = Stored(stack.events(), stack.heads(), stack.members(), [stack.marks()])
-    assert faults(crowd.journals, stored) == []
-
-
-def ack_seconds(
-    devices: Iterable[Device], begun: float, ended: float, *, but: frozenset[str] = frozenset()
-) -> list[float]:
-    """From writing to the ack, of what was written between two moments, ``but`` some places."""
-    found = []
-    for device in devices:
-        for conversation, acts in device.journal.wrote.items():
-            if conversation in but:
-                continue
-            for act in acts:
-                written = device.written[act.client_id]
-                if begun <= written < ended:
-                    found.append(device.acknowledged[act.client_id][0] - written)
-    return found
-
-
-def delivery_seconds(devices: list[Device], begun: float, ended: float) -> list[float]:
-    """From writing to the event on each device of each participant, the writer's own included."""
-    written = {
-        client_id: at
-        for device in devices
-        for client_id, at in device.written.items()
-        if begun <= at < ended
-    }
-    return [
-        at - written[client_id]
-        for device in devices
-        for client_id, at in device.arrived.items()
-        if client_id in written
-    ]
-
-
 def test_fault_2_clients_of_a_killed_server_are_back_and_fetch_what_they_missed(
     stack: Stack,
 ) -> None:
     with Crowd(
-        stack.people, stack.ports, messages=1_000, seed=2, pace=0.5, most_retry=PAGE_MOST_RETRY
+        stack.people, stack.entrance, messages=1_000, seed=2, pace=0.5, most_retry=PAGE_MOST_RETRY
     ) as crowd:
         crowd.start_writing()
         assert wait_until(lambda: crowd.acknowledged > 250, 60)
@@ -120,7 +76,7 @@ def test_fault_2_clients_of_a_killed_server_are_back_and_fetch_what_they_missed(
 def test_fault_4_without_redis_messages_are_stored_acknowledged_and_delivered(
     stack: Stack,
 ) -> None:
-    with Crowd(stack.people, stack.ports, messages=1_200, seed=4, pace=0.8) as crowd:
+    with Crowd(stack.people, stack.entrance, messages=1_200, seed=4, pace=0.8) as crowd:
         crowd.start_writing()
         assert wait_until(lambda: crowd.acknowledged > 100, 60)
         stack.redis.kill()
@@ -144,38 +100,14 @@ def test_fault_4_without_redis_messages_are_stored_acknowledged_and_delivered(
     assert percentile(after, 95) < 1.5  # not by polling
 
 
-async def _stop_reading(port: int, session: str) -> ClientConnection:
+async def _stop_reading(entrance: Entrance, port: int, session: str) -> ClientConnection:
     """A socket whose client never reads; its system keeps little for it."""
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     narrow.connect(("127.0.0.1", port))
-    slow = await _open(port, session, sock=narrow, max_queue=1)
+    slow = await open_socket(entrance, session, port=port, sock=narrow, max_queue=1)
     await slow.recv()
     return slow
-
-
-async def _open(port: int, session: str, **options: object) -> ClientConnection:
-    return await connect(
-        f"ws://127.0.0.1:{port}/ws/chat/",
-        origin=ORIGIN,  # type: ignore[arg-type]
-        additional_headers={"Cookie": f"session={session}"},
-        subprotocols=["clinic.chat.v1"],  # type: ignore[list-item]
-        compression=None,
-        ping_interval=None,
-        open_timeout=30,
-        close_timeout=1,
-        proxy=None,
-        **options,  # type: ignore[arg-type]
-    )
-
-
-async def _code(connection: ClientConnection) -> int:
-    """The close code that comes after whatever is still to be read."""
-    try:
-        while True:
-            await asyncio.wait_for(connection.recv(), 30)
-    except ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd else 1006
 
 
 async def _drip(port: int, head: bytes = b"") -> float:
@@ -211,15 +143,18 @@ def test_fault_10_slow_clients_and_oversized_frames_harm_nobody_else(stack: Stac
             for port in stack.ports
             for head in (b"", whole)
         ]
-        slow = [await _stop_reading(port, doctor.sessions[0]) for port in stack.ports * 2]
+        slow = [
+            await _stop_reading(stack.entrance, port, doctor.sessions[0])
+            for port in stack.ports * 2
+        ]
         for _ in range(10):
             for port in stack.ports:
-                connection = await _open(port, doctor.sessions[0])
+                connection = await open_socket(stack.entrance, doctor.sessions[0], port=port)
                 await connection.send("x" * MIB)
-                codes["oversized"].append(await _code(connection))
+                codes["oversized"].append(await close_code(connection))
             await asyncio.sleep(0.2)
         await done.wait()
-        codes["slow"] = [await _code(connection) for connection in slow]
+        codes["slow"] = [await close_code(connection) for connection in slow]
         dropped.extend(await asyncio.gather(*drips))
 
     async def flood(patients: list[Device]) -> None:
@@ -232,7 +167,7 @@ def test_fault_10_slow_clients_and_oversized_frames_harm_nobody_else(stack: Stac
         while any(patient.waiting for patient in patients):
             await asyncio.sleep(0.02)
 
-    with Crowd(stack.people, stack.ports, messages=1_000, seed=10, pace=0.8) as crowd:
+    with Crowd(stack.people, stack.entrance, messages=1_000, seed=10, pace=0.8) as crowd:
         floods = [d for d in crowd.devices if d.journal.conversations <= flooded][:2]
         assert len(floods) == 2
         others = [d for d in crowd.devices if not d.journal.conversations & flooded]
@@ -266,7 +201,9 @@ def test_fault_11_many_sockets_come_back_within_seconds(stack: Stack) -> None:
 
     async def come(person: Person, begun: float) -> tuple[ClientConnection, float]:
         await asyncio.sleep(chance.uniform(0, spread))
-        connection = await _open(chance.choice(stack.ports), person.sessions[0])
+        connection = await open_socket(
+            stack.entrance, person.sessions[0], port=chance.choice(stack.ports)
+        )
         welcome = json.loads(await asyncio.wait_for(connection.recv(), 30))
         assert welcome["type"] == "welcome"
         assert {row["id"] for row in welcome["conversations"]} == set(person.conversations)
@@ -295,7 +232,7 @@ def test_fault_11_many_sockets_come_back_within_seconds(stack: Stack) -> None:
         await asyncio.gather(*(connection.close() for connection, _ in again))
         return max(seconds), ponged
 
-    with Crowd(stack.people, stack.ports, messages=400, seed=11, pace=0.8) as crowd:
+    with Crowd(stack.people, stack.entrance, messages=400, seed=11, pace=0.8) as crowd:
         crowd.start_writing()
         last, ponged = asyncio.run(come_back())
         ended = time.monotonic()
@@ -313,7 +250,7 @@ UNHARMED_SECONDS = 1.0
 def _others_while_one_is_held(stack: Stack) -> tuple[float, list[float]]:
     """The p99 of the others' acks, and the held conversation's ack times after its release."""
     held = stack.people.places[0]
-    with Crowd(stack.people, stack.ports, messages=700, seed=5, pace=0.5) as crowd:
+    with Crowd(stack.people, stack.entrance, messages=700, seed=5, pace=0.5) as crowd:
         crowd.start_writing()
         assert wait_until(lambda: crowd.acknowledged > 150, 60)
         holder = threading.Thread(target=stack.hold, args=(held, HELD_SECONDS))

@@ -1,4 +1,6 @@
-"""40 devices, two socket servers, Redis and MariaDB, and everything breaks on a seeded schedule.
+"""40 devices, NGINX, two socket servers, Redis and MariaDB; all break on a seeded schedule.
+
+Every device comes in through the project's own NGINX, over TLS (tests/edge.py).
 
 HISTORY_SEEDS="1 2 3" plays other schedules, HISTORY_MESSAGES=50000 a longer history. The controls
 are servers with one guarantee taken out: the same checker must find that, or it proves nothing.
@@ -15,6 +17,7 @@ from tests.chat.history import lossy_layer, without_idempotency, without_lock
 from tests.chat.history.play import Outcome, play
 from tests.chat.history.schedule import EVERY, kill_a_server, pause_redis, schedule
 from tests.chat.history.stack import running
+from tests.edge import Edge
 
 SEEDS = [int(seed) for seed in os.environ.get("HISTORY_SEEDS", "1").split()]
 MESSAGES = int(os.environ.get("HISTORY_MESSAGES", "5000"))
@@ -42,7 +45,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[Outcome], None]:
 def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(
     seed: int, tell: Callable[[Outcome], None]
 ) -> None:
-    with running() as stack:
+    with running(edge=Edge()) as stack:
         outcome = play(stack, messages=MESSAGES, seed=seed, steps=schedule(seed, MESSAGES))
     tell(outcome)
     assert outcome.faults == []
@@ -56,7 +59,7 @@ def test_nothing_is_lost_doubled_or_reordered_whatever_breaks(
 
 
 def test_a_layer_that_drops_and_doubles_changes_nothing(tell: Callable[[Outcome], None]) -> None:
-    with running(settings=lossy_layer.__name__) as stack:
+    with running(settings=lossy_layer.__name__, edge=Edge()) as stack:
         steps = schedule(SEEDS[0], OVER_LOSSY_LAYER, (*EVERY[2:], kill_a_server, pause_redis))
         outcome = play(stack, messages=OVER_LOSSY_LAYER, seed=SEEDS[0], steps=steps)
         dropped = any("dropped_on_purpose" in server.log.read_text() for server in stack.servers)
@@ -68,7 +71,7 @@ def test_a_layer_that_drops_and_doubles_changes_nothing(tell: Callable[[Outcome]
 
 def control(module: str, schema: str) -> Outcome:
     """No server breaks: connections that are cut, and two servers at once, are enough."""
-    with running(module=module, schema=schema) as stack:
+    with running(module=module, schema=schema, edge=Edge()) as stack:
         return play(
             stack,
             messages=FOR_CONTROL,

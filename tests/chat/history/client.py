@@ -13,7 +13,7 @@ import json
 import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from tests.chat.history.journal import Ack, Event, Journal, Written
+from tests.chat.history.stack import Entrance
 
 PING_SECONDS = 2.5
 SILENCE_SECONDS = 6.0  # then the connection counts as dead
@@ -44,8 +45,7 @@ class Device:
         journal: Journal,
         *,
         session: str,
-        ports: Sequence[int],
-        origin: str,
+        entrance: Entrance,
         seed: int,
         on_ack: Callable[[], None] = lambda: None,
         most_retry: float = MOST_RETRY,
@@ -62,9 +62,8 @@ class Device:
         self.acknowledged: dict[str, tuple[float, bool]] = {}
         self.arrived: dict[str, float] = {}
         self.opened: list[float] = []  # when welcomes came
-        self._headers = {"Cookie": f"session={session}"}
-        self._ports = list(ports)
-        self._origin = origin
+        self._headers = {"Cookie": f"{entrance.cookie}={session}"}
+        self._entrance = entrance
         self._on_ack = on_ack
         self._most_retry = most_retry
         self._outbox: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
@@ -89,12 +88,13 @@ class Device:
         """Connects, and again whenever the connection ends, until it is cancelled."""
         attempt = 0
         while True:
-            ports = self.random.sample(self._ports, len(self._ports))
+            ports = self.random.sample(self._entrance.ports, len(self._entrance.ports))
             for port in ports:  # as a proxy does: the next server when one refuses
                 with suppress(OSError, WebSocketException, TimeoutError, EOFError):
                     async with connect(
-                        f"ws://127.0.0.1:{port}/ws/chat/",
-                        origin=self._origin,  # type: ignore[arg-type]
+                        self._entrance.address(port),
+                        ssl=self._entrance.tls,
+                        origin=self._entrance.origin,  # type: ignore[arg-type]
                         additional_headers=self._headers,
                         subprotocols=["clinic.chat.v1"],  # type: ignore[list-item]
                         compression=None,

@@ -10,14 +10,14 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
 from tests.chat.history.client import MOST_RETRY, MOST_WAITING, Device, Stranger
 from tests.chat.history.journal import Journal
 from tests.chat.history.people import STRANGER, People
-from tests.chat.history.stack import ORIGIN
+from tests.chat.history.stack import Entrance
 
 
 class Crowd:
@@ -30,7 +30,7 @@ class Crowd:
     def __init__(
         self,
         people: People,
-        ports: Iterable[int],
+        entrance: Entrance,
         *,
         messages: int,
         seed: int,
@@ -38,7 +38,6 @@ class Crowd:
         cut_rate: float = 0.0,
         most_retry: float = MOST_RETRY,
     ) -> None:
-        ports = list(ports)
         self.devices: list[Device] = []
         self.strangers: list[Stranger] = []
         self.gate = messages
@@ -53,8 +52,7 @@ class Crowd:
                 device = (Stranger if of_stranger else Device)(
                     Journal(name, person.user, frozenset(person.conversations)),
                     session=session,
-                    ports=ports,
-                    origin=ORIGIN,
+                    entrance=entrance,
                     seed=seed + len(self.devices),
                     on_ack=self._count,
                     most_retry=most_retry,

@@ -67,7 +67,7 @@ def play(
     marks = _Marks(stack)
     late = []
     crowd = Crowd(
-        stack.people, stack.ports, messages=messages, seed=seed, pace=pace, cut_rate=cut_rate
+        stack.people, stack.entrance, messages=messages, seed=seed, pace=pace, cut_rate=cut_rate
     )
     with crowd:
         crowd.start_writing()
@@ -98,9 +98,9 @@ def play(
         marks.samples.append(stack.marks())
     stored = Stored(stack.events(), stack.heads(), stack.members(), marks.samples)
     counts: Counter[str] = sum((journal.counts for journal in crowd.journals), Counter())
-    for server in stack.servers:
+    for server in (*stack.servers, *([stack.edge] if stack.edge else [])):
         if not server.answers():
-            raise ServerFailed(f"a socket server is gone:\n{server.log.read_text()[-3000:]}")
+            raise ServerFailed(f"{server.name} is gone:\n{server.log.read_text()[-3000:]}")
     return Outcome(
         [f"late: {what}" for what in late] + faults(crowd.journals, stored),
         stored,

@@ -51,6 +51,20 @@ def kill_mariadb(stack: Stack, crowd: Crowd, chance: random.Random) -> None:
     stack.database.start()
 
 
+def reload_the_edge(stack: Stack, crowd: Crowd, chance: random.Random) -> None:
+    """The old workers keep their sockets until NGINX's own limit ends them, 20 s later."""
+    assert stack.edge is not None
+    stack.edge.reload()
+
+
+def kill_the_edge(stack: Stack, crowd: Crowd, chance: random.Random) -> None:
+    """Everybody is cut off at once, with whatever was on its way."""
+    assert stack.edge is not None
+    stack.edge.kill()
+    time.sleep(chance.uniform(0, 1))
+    stack.edge.start()
+
+
 def cut_connections(stack: Stack, crowd: Crowd, chance: random.Random) -> None:
     """A third of the devices lose the answer to the next thing they send."""
     for device in chance.sample(crowd.devices, len(crowd.devices) // 3):
@@ -74,6 +88,8 @@ EVERY: tuple[Break, ...] = (
     cut_connections,
     cut_connections,
     stop_readers,
+    reload_the_edge,
+    kill_the_edge,
 )
 
 

@@ -1,9 +1,10 @@
-"""MariaDB, Redis and two socket servers of a history, as real processes."""
+"""MariaDB, Redis, two socket servers and NGINX of a history, as real processes."""
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,28 @@ from pathlib import Path
 
 from tests.chat.history.journal import Event, Marks
 from tests.chat.history.people import People, Place
+from tests.edge import Edge, memory_of
+from tests.mysql import database_server
 from tests.servers import MariaDB, Redis, Server, ServerFailed
+from tests.static_files import collect_once
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "http://127.0.0.1"
 SERVER = "clinic.websocket_server"
 OTHERS = {"DEBUG", "MIGRATE_DATABASE_URL"}  # settings of the surrounding run
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where devices come in, and as whose pages."""
+
+    ports: tuple[int, ...]
+    origin: str = ORIGIN
+    cookie: str = "session"
+    tls: ssl.SSLContext | None = None
+
+    def address(self, port: int) -> str:
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{port}/ws/chat/"
 
 
 class SocketServer(Server):
@@ -44,10 +61,22 @@ class SocketServer(Server):
 
     def memory(self) -> int:
         """Bytes of memory in use (Linux)."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise ServerFailed("no VmRSS")
+        return memory_of(self.pid)
+
+
+class PageServer(SocketServer):
+    """gunicorn, as the image runs it."""
+
+    name = "pages"
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        super().__init__(environment, "gunicorn")
+
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy/gunicorn.conf.py")),
+            *("--bind", f"127.0.0.1:{self.port}", "--chdir", str(ROOT), "clinic.wsgi"),
+        ]
 
 
 @dataclass
@@ -57,10 +86,21 @@ class Stack:
     servers: list[SocketServer]
     people: People
     environment: dict[str, str]
+    edge: Edge | None = None
+    pages: PageServer | None = None
 
     @property
     def ports(self) -> list[int]:
         return [server.port for server in self.servers]
+
+    @property
+    def entrance(self) -> Entrance:
+        """Through the edge where there is one, else straight to the socket servers."""
+        if self.edge is None:
+            return Entrance(tuple(self.ports))
+        return Entrance(
+            (self.edge.port,), self.edge.origin, cookie="__Host-session", tls=self.edge.tls()
+        )
 
     def start_anew(self) -> None:
         """An empty log, and servers that remember nothing."""
@@ -129,10 +169,19 @@ class Stack:
 
 @contextmanager
 def running(
-    *, module: str = SERVER, settings: str = "clinic.settings", servers: int = 2, schema: str = ""
+    *,
+    module: str = SERVER,
+    settings: str = "clinic.settings",
+    servers: int = 2,
+    schema: str = "",
+    edge: Edge | None = None,
+    pages: bool = False,
 ) -> Iterator[Stack]:
-    """A stack with its people. ``schema``: statements that change its tables for a control."""
-    with MariaDB() as database, Redis() as redis:
+    """A stack with its people, in production mode; without an ``edge`` over plain HTTP.
+
+    ``schema``: statements that change its tables for a control; ``pages``: with gunicorn.
+    """
+    with database_server() as database, Redis() as redis:
         environment = {
             **{name: value for name, value in os.environ.items() if name not in OTHERS},
             "DJANGO_SETTINGS_MODULE": settings,
@@ -140,10 +189,10 @@ def running(
             "REDIS_URL": redis.url,
             "SECRET_KEY": "a-key-for-tests-only-that-is-long-enough-to-be-accepted",
             "ALLOWED_HOSTS": "127.0.0.1",
-            "ALLOW_HTTP": "1",
+            "ALLOW_HTTP": "0" if edge else "1",
             "STAFF_MFA_REQUIRED": "0",
-            "TRUSTED_PROXY_COUNT": "0",
-            "PUBLIC_URL": ORIGIN,
+            "TRUSTED_PROXY_COUNT": "1" if edge else "0",
+            "PUBLIC_URL": edge.origin if edge else ORIGIN,
             "CHAT_FRAMES_PER_MINUTE": "100000",
             "LOG_LEVEL": "WARNING",
             "PYTHONPATH": str(ROOT),  # the tests' own modules, from any folder
@@ -153,13 +202,27 @@ def running(
         if schema:
             database.sql(schema)
         started = [SocketServer(environment, module) for _ in range(servers)]
+        page_server = _page_server(environment) if pages else None
+        everything: list[Server] = [*started, *([page_server] if page_server else [])]
+        if edge is not None:
+            edge.ws = [server.port for server in started]
+            edge.web = [page_server.port] if page_server else []
+            everything.append(edge)
         try:
-            for server in started:
+            for server in everything:
                 server.start()
-            yield Stack(database, redis, started, people, environment)
+            yield Stack(database, redis, started, people, environment, edge, page_server)
         finally:
-            for server in started:
+            for server in reversed(everything):
                 server.stop()
+
+
+def _page_server(environment: dict[str, str]) -> PageServer:
+    def collect() -> None:
+        _run(environment, "manage.py", "collectstatic", "--no-input", "--verbosity", "0")
+
+    collect_once(collect)
+    return PageServer(environment)
 
 
 def _run(environment: dict[str, str], *arguments: str) -> str:
