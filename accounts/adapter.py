@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext_lazy as _
 
-from accounts import sessions
+from accounts import kept_text, sessions
 from accounts.audit import record
 from accounts.models import User
 from accounts.signup import terms_are_current
@@ -95,6 +95,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         super().login(request, user)
+        kept_text.forget_of_others(request, user)
         record("sign_in", actor=user)
 
     def post_login(

@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts import second_factor, sessions
+from accounts import kept_text, second_factor, sessions
 from accounts.audit import Origin, current_origin
 from accounts.backends import came_along
 from accounts.models import SignIn, User
@@ -122,6 +122,10 @@ class SignInLimits:
             over = self._look(request, request.user)
             if over is not None:
                 logout(request)
+                if kept_text.is_kept_form(request) and not is_background(request):
+                    # Its token is checked first; `process_view` goes on from there.
+                    request.sign_in_over = over  # type: ignore[attr-defined]
+                    return self.get_response(request)
                 return self._signed_out(request, over)
         return self.get_response(request)
 
@@ -148,8 +152,7 @@ class SignInLimits:
         login = reverse("account_login")
         if request.path_info in {login, reverse("account_logout")}:
             return self.get_response(request)
-        here = came_from(request)
-        where = f"{login}?{urlencode({'next': here})}"
+        where = self._sign_in_page(came_from(request))
         if is_background(request) or request.headers.get("Accept") == "application/json":
             return JsonResponse({"code": "signed_out", "sign_in": where}, status=401)
         if request.headers.get("HX-Request"):
@@ -157,10 +160,20 @@ class SignInLimits:
         messages.info(request, words_for(over))
         return HttpResponseRedirect(where)
 
+    def _sign_in_page(self, here: str) -> str:
+        return f"{reverse('account_login')}?{urlencode({'next': here})}"
+
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
-        """Only enrolment pages answer to staff who must have a second factor and have none."""
+        """Only enrolment pages answer to staff who must have a second factor and have none. What
+        was typed into a form that comes after its sign-in has ended is kept for its page."""
         user = request.user
         match = request.resolver_match
+        over: Over | None = getattr(request, "sign_in_over", None)
+        if not user.is_authenticated and not is_background(request) and kept_text.keep(request):
+            messages.info(request, words_for(over or Over.ENDED))
+            return HttpResponseRedirect(self._sign_in_page(request.path_info))
+        if over is not None:
+            return self._signed_out(request, over)
         if not isinstance(user, User) or (match is not None and match.view_name in ENROLMENT):
             return None
         if second_factor.need_of(request.session, user) == Need.NOTHING:

@@ -7,6 +7,7 @@ that the note is still a draft, so of two writers with the same version one find
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 from accounts.audit import record
@@ -183,6 +184,17 @@ def discard_draft(*, note: Note, by: User, now: datetime) -> None:
         stored.delete()
 
     in_chart(work, action="note.discarded", patient=note.patient, by=by, now=now, subject=note)
+
+
+def author_of(*, public_id: uuid.UUID, note_id: uuid.UUID) -> int | None:
+    """The key of the account that wrote the note ``note_id`` in the chart ``public_id``."""
+    found = Note.objects.filter(public_id=note_id, patient__public_id=public_id)
+    return found.values_list("author_id", flat=True).first()
+
+
+def same_text(typed: str, stored: str) -> bool:
+    """Whether a form's text is the stored one, whatever ends its lines."""
+    return _text(typed) == stored
 
 
 def signature(doctor: Doctor) -> str:

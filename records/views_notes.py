@@ -15,12 +15,13 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from accounts import kept_text
 from appointments.models import Appointment
 from appointments.zones import time_words
 from records.encounters import encounter_for
 from records.forms import AmendForm, NoteForm
 from records.models import Encounter, Note
-from records.notes import amend, discard_draft, save_draft, sign, start_note
+from records.notes import amend, discard_draft, same_text, save_draft, sign, start_note
 from records.refusals import RecordRefused, StaleDraft
 from records.views_common import Sheet, chart_page, done, refused, sheet_of, told
 
@@ -75,10 +76,26 @@ def note(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -> Http
     found = _note(sheet, note_id)
     if request.method == "POST":
         return _post(request, sheet, found)
+    typed = kept_text.kept_for(request).get("body", "")
+    if typed and not same_text(typed, found.body):
+        return _kept_page(request, sheet, found, typed)
     if found.is_signed:
         return _signed_page(request, sheet, found)
     form = NoteForm(initial={"body": found.body, "version": found.version})
     return _draft_page(request, sheet, found, form)
+
+
+def _kept_page(request: HttpRequest, sheet: Sheet, found: Note, typed: str) -> HttpResponse:
+    """The text that was sent after the sign-in had ended, to be looked at and saved.
+
+    Where the note was saved or signed elsewhere since, both texts are shown.
+    """
+    if found.is_signed:
+        return _signed_page(request, sheet, found, kept=typed)
+    form = NoteForm(initial={"body": typed, "version": found.version})
+    began_from = kept_text.kept_for(request).get("version", "")
+    other = found if began_from != str(found.version) else None
+    return _draft_page(request, sheet, found, form, other=other, kept=True)
 
 
 def _draft_page(
@@ -89,6 +106,7 @@ def _draft_page(
     *,
     status: int = HTTPStatus.OK,
     other: Note | None = None,
+    kept: bool = False,
 ) -> HttpResponse:
     return chart_page(
         request,
@@ -99,6 +117,7 @@ def _draft_page(
         note=found,
         form=form,
         other=other,
+        kept=kept,
         saved=time_words((other or found).saved_at, sheet.zone),
         has_errors=other is not None,
     )
@@ -149,6 +168,8 @@ def _post(request: HttpRequest, sheet: Sheet, found: Note) -> HttpResponse:
         return _stale(request, sheet, form, stale, by_script=by_script)
     except RecordRefused as refusal:
         return _refused(request, sheet, found, form, refusal, by_script=by_script)
+    if "kept" in request.POST or same_text(kept_text.kept_for(request).get("body", ""), saved.body):
+        kept_text.forget_here(request)  # it was on the page that was sent, or is what was stored
     clock = time_words(saved.saved_at, sheet.zone)
     if by_script:
         return JsonResponse({"version": saved.version, "saved": clock})
@@ -163,6 +184,7 @@ def _discarded(request: HttpRequest, sheet: Sheet, found: Note) -> HttpResponse:
         discard_draft(note=found, by=sheet.by, now=sheet.now)
     except RecordRefused as refusal:
         return told(request, sheet, refusal, "chart")
+    kept_text.forget_here(request)
     return done(request, sheet, _("The draft is discarded."), "chart")
 
 
@@ -236,7 +258,10 @@ def note_amend(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -
     if not found.is_signed:
         raise Http404
     found = found.amends or found
-    form = AmendForm(request.POST if request.method == "POST" else None)
+    typed = kept_text.kept_for(request).get("body", "") if request.method != "POST" else ""
+    form = AmendForm(
+        request.POST if request.method == "POST" else None, initial={"body": typed} if typed else {}
+    )
     status: int = HTTPStatus.OK
     if form.is_bound:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -246,7 +271,10 @@ def note_amend(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -
             except RecordRefused as refusal:
                 status = refused(form, refusal)
             else:
+                kept_text.forget_here(request)
                 words = _("Your amendment is signed.")
                 return done(request, sheet, words, "chart_note", found.public_id)
     title = _("Amend a note")
-    return _signed_page(request, sheet, found, status, title, form=form, amending=True)
+    return _signed_page(
+        request, sheet, found, status, title, form=form, amending=True, not_saved=bool(typed)
+    )

@@ -13,6 +13,7 @@ export async function saveDraft(form, text, version, options = {}) {
     body: text,
     version,
   });
+  if (form.elements.kept) fields.set("kept", "1"); // the text that came back is what is edited here
   // Not form.action: the buttons have that name.
   const response = await fetch(form.getAttribute("action"), {
     method: "POST",

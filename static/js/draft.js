@@ -29,7 +29,9 @@ class Draft {
     this.saving = null;
     this.sent = null; // a text that this window sent without hearing whether it arrived
     this.retryMs = FIRST_RETRY_MS;
-    if (this.inConflict) this.stored = null;
+    // Text that came back after signing in again is on the page and not on the server.
+    this.wasKept = "unsaved" in form.dataset;
+    if (this.inConflict || this.wasKept) this.stored = null;
   }
 
   get text() {
@@ -43,6 +45,7 @@ class Draft {
   start() {
     forgetOthers();
     this.takeUpKept();
+    if (this.wasKept) this.saveSoon();
     this.area.addEventListener("input", () => this.typed());
     form.addEventListener("submit", (event) => this.submitted(event));
     addEventListener("online", () => this.saveSoon(0));
