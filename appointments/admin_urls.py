@@ -20,7 +20,7 @@ def guarded(view: Any) -> Any:
 patients, visits = views_desk_patients, views_desk_visits
 
 urlpatterns = [
-    path("patients/", guarded(require_safe(patients.desk_patients)), name="desk_patients"),
+    path("patients/", guarded(patients.desk_patients), name="desk_patients"),
     path("patients/new/", guarded(patients.desk_patient_new), name="desk_patient_new"),
     path("patients/<uuid:public_id>/", guarded(patients.desk_patient), name="desk_patient"),
     path(

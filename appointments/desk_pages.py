@@ -11,7 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
+from accounts.audit import record_refusal
 from accounts.models import Patient, Role, User
+from appointments import edges
 from appointments.desk import patients_at_desk, services_at_desk
 from appointments.models import Appointment
 from clinic.directory.models import Service
@@ -27,9 +29,15 @@ def staff_or_404(request: HttpRequest, *roles: str) -> User:
 
 
 def patient_or_404(user: User, public_id: uuid.UUID | str | None) -> Patient:
-    """A chart that ``user`` knows as staff."""
-    chart = patients_at_desk(user, timezone.now()).filter(public_id=_uuid(public_id)).first()
+    """A chart that ``user`` knows as staff; who asks for another leaves a trace in its trail."""
+    wanted, now = _uuid(public_id), timezone.now()
+    chart = patients_at_desk(user, now).filter(public_id=wanted).first()
     if chart is None:
+        stranger = Patient.objects.filter(public_id=wanted).first()
+        if stranger is not None:
+            record_refusal(
+                "chart.viewed", actor=user, patient=stranger, reason="not_found", now=now
+            )
         raise Http404
     return chart
 
@@ -45,10 +53,7 @@ def service_or_404(user: User, code: str) -> Service:
 def visit_or_404(user: User, public_id: uuid.UUID) -> Appointment:
     """A visit that ``user`` handles."""
     visits = Appointment.objects.handled_by(user).with_parts()
-    visit = visits.filter(public_id=public_id).first()
-    if visit is None:
-        raise Http404
-    return visit
+    return edges.visit_or_404(visits, public_id=public_id, user=user)
 
 
 def _uuid(text: uuid.UUID | str | None) -> uuid.UUID:

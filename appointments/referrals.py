@@ -7,6 +7,7 @@ agreed to ends after 12 months and can be taken back at any time. Each step has 
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -107,6 +108,23 @@ def of_patients_side(user: User, now: datetime) -> QuerySet[Referral]:
     return Referral.objects.filter(patient__in=charts).select_related(
         "patient", "from_doctor", "to_doctor"
     )
+
+
+def asked_of(*, public_id: uuid.UUID, by: User, now: datetime) -> Referral:
+    """The referral about which ``by`` may decide.
+
+    Raises `Referral.DoesNotExist` for anybody else's, and audits that.
+    """
+    try:
+        return of_patients_side(by, now).get(public_id=public_id)
+    except Referral.DoesNotExist:
+        other = Referral.objects.select_related("patient").filter(public_id=public_id).first()
+        if other is not None:
+            record_refusal(
+                "referral.answered", actor=by, patient=other.patient, subject=other,
+                reason="not_found", now=now,
+            )  # fmt: skip
+        raise
 
 
 def of_doctor(user: User) -> QuerySet[Referral]:

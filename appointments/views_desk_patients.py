@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts import people
-from accounts.audit import record
+from accounts.audit import record, record_shown
 from accounts.models import Carer, LinkCode, Patient, Role
 from appointments.care import known_to_reception
 from appointments.desk_pages import desk_page, patient_or_404, staff_or_404
@@ -29,9 +29,12 @@ FOUND = 25  # of a search; whoever sees more than a page of namesakes asks for t
 
 
 def desk_patients(request: HttpRequest) -> HttpResponse:
-    """Finds a known patient by name, phone number or date of birth, and leads to booking."""
+    """Finds a known patient by name or phone number, and leads to booking.
+
+    A search is a POST: names of patients belong in no address.
+    """
     user = staff_or_404(request, Role.RECEPTION)
-    words = request.GET.get("q", "").strip()[:100]
+    words = request.POST.get("q", "").strip()[:100]
     found: list[Patient] = []
     if words:
         now = timezone.now()
@@ -60,10 +63,10 @@ def desk_patient_new(request: HttpRequest) -> HttpResponse:
     title = _("New patient")
     if not hospitals:
         raise Http404
-    if request.method != "POST":
-        form = NewPatientForm(
-            hospitals=hospitals, initial={"name": request.GET.get("name", "")[:150]}
-        )
+    if request.method != "POST" or "begin" in request.POST:
+        # Comes with the name that was looked for and not found.
+        name = request.POST.get("begin", "")[:150]
+        form = NewPatientForm(hospitals=hospitals, initial={"name": name})
         return desk_page(request, "desk/patient_new.html", title=title, form=form)
     form = NewPatientForm(request.POST, hospitals=hospitals)
     if not form.is_valid():
@@ -141,8 +144,8 @@ def desk_patient(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             messages.success(request, _("The contact data is stored."))
             return redirect("desk_patient", public_id=public_id)
     else:
-        record("chart.viewed", actor=user, patient=patient, now=now)
         form = ChartForm(initial=chart_initial(patient))
+    record_shown("chart.viewed", actor=user, patient=patient, now=now)
     visits = Appointment.objects.handled_by(user).filter(patient=patient).with_parts()
     return desk_page(
         request,

@@ -72,6 +72,7 @@ def desk_move(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     try:
         if request.method == "POST":
             return _move(request, user, visit, to, now)
+        record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
         if not is_open(visit, now):
             return _closed(request, visit)
         if "at" in given:
@@ -212,6 +213,8 @@ def desk_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     user = staff_or_404(request)
     visit = visit_or_404(user, public_id)
     now = timezone.now()
+    if request.method != "POST":
+        record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
     if not is_open(visit, now):
         return _closed(request, visit)
     form = CancelForm(request.POST if request.method == "POST" else None)

@@ -1,7 +1,7 @@
 """Opening a chart, and what is read in it: the summary and the timeline.
 
-`open_chart` and `peek_chart` are the only ways from an id to a patient in this app, and both take
-who is asking.
+`open_chart`, `peek_chart` and `own_chart` are the only ways from an id to a patient in this app,
+and each takes who is asking.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.audit import record
-from accounts.models import Patient, User
-from records.access import readable_by, treated_by
+from accounts.models import Patient, PatientQuerySet, User
+from records.access import own_records, readable_by, treated_by
 from records.allergies import active_allergies
 from records.conditions import ACTIVE
 from records.entries import FACTS
@@ -66,8 +66,20 @@ def peek_chart(*, public_id: uuid.UUID, by: User, now: datetime) -> Patient:
 
     Raises `Patient.DoesNotExist` for anybody else's, and audits that.
     """
+    return _among(treated_by(by, now), public_id, by, now)
+
+
+def own_chart(*, public_id: uuid.UUID, by: User, now: datetime) -> Patient:
+    """The chart of a record that ``by`` reads as the patient, or as a carer with that right.
+
+    Raises `Patient.DoesNotExist` for anybody else's, and audits that.
+    """
+    return _among(own_records(by, now), public_id, by, now)
+
+
+def _among(charts: PatientQuerySet, public_id: uuid.UUID, by: User, now: datetime) -> Patient:
     try:
-        return treated_by(by, now).get(public_id=public_id)
+        return charts.get(public_id=public_id)
     except Patient.DoesNotExist:
         stranger = Patient.objects.filter(public_id=public_id).first()
         if stranger is not None:

@@ -8,6 +8,7 @@ was deleted and what is kept. Deleted files are gone from storage within a day.
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,24 @@ def open_at_desk(user: Any) -> QuerySet[DeletionRequest]:
         .select_related("patient", "decided_by")
         .order_by("asked_at", "pk")
     )
+
+
+def asked_at_desk(*, public_id: uuid.UUID, by: User, now: datetime) -> DeletionRequest:
+    """A request about which ``by`` may decide at reception.
+
+    Raises `DeletionRequest.DoesNotExist` for anybody else's, and audits that.
+    """
+    try:
+        return open_at_desk(by).get(public_id=public_id)
+    except DeletionRequest.DoesNotExist:
+        other = DeletionRequest.objects.select_related("patient").filter(public_id=public_id)
+        found = other.first()
+        if found is not None:
+            record_refusal(
+                "deletion.viewed", actor=by, patient=found.patient, subject=found,
+                reason="not_found", now=now,
+            )  # fmt: skip
+        raise
 
 
 def ask(*, patient: Patient, what: str, by: User, now: datetime) -> DeletionRequest:

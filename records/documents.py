@@ -7,8 +7,9 @@ nobody until ``kept_at`` says that its bytes are stored.
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from accounts.audit import record
-from accounts.models import Patient, User
+from accounts.models import AuditEvent, Patient, User
 from appointments.transactions import in_one_transaction
 from clinic.logs import type_name
 from clinic.uploads import keeping
@@ -30,6 +31,7 @@ from records.refusals import AlreadyRecorded, NotInRecord
 from records.writing import audit_refusal, encounter_or_none, in_chart, words
 
 TITLE_LENGTH = 120
+PAGE_COUNTS_FOR = timedelta(hours=1)  # longer than a page's pictures take to load, on any line
 
 log = structlog.get_logger("records.documents")
 
@@ -94,7 +96,8 @@ def store(
         return document
 
     write(reserve)
-    keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
+    with keeping.refused_when_away():
+        keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
     stored: Document = write(finish)
     return stored
 
@@ -125,7 +128,9 @@ def place_of(document: Document) -> keeping.Place:
 def open_document(*, document: Document, by: User, now: datetime, thumbnail: bool = False) -> File:
     """The bytes, opened for reading by ``chunks()``, with an audit row unless it is the patient.
 
-    Raises `NotInRecord` for somebody who may not read the record, FileNotFoundError without bytes.
+    A small picture belongs to the page it stands on, whose opening was written down: it has a row
+    of its own only when its reader has not opened the record within `PAGE_COUNTS_FOR`. Raises
+    `NotInRecord` for somebody who may not read the record, FileNotFoundError without bytes.
     """
     found = (
         Document.objects.visible_to(by, now)
@@ -140,9 +145,35 @@ def open_document(*, document: Document, by: User, now: datetime, thumbnail: boo
         )  # fmt: skip
         raise NotInRecord
     file = keeping.open_bytes(place_of(found), thumbnail=thumbnail)
-    if found.patient.account_id != by.pk:
+    is_own = found.patient.account_id == by.pk
+    if not (is_own or (thumbnail and _has_opened_record(found.patient, by, now))):
         record("document.opened", actor=by, patient=found.patient, subject=found, now=now)
     return file
+
+
+def _has_opened_record(patient: Patient, by: User, now: datetime) -> bool:
+    """Whether ``by`` has a page of this record open, as far as the trail says."""
+    return AuditEvent.objects.filter(
+        patient=patient, actor_id=by.pk, action="record.viewed", at__gt=now - PAGE_COUNTS_FOR
+    ).exists()
+
+
+def own_document(*, public_id: uuid.UUID, by: User, now: datetime) -> Document:
+    """A file of a record that ``by`` reads as the patient, or as a carer with that right.
+
+    Raises `Document.DoesNotExist` for anybody else's, and audits that.
+    """
+    mine = own_records(by, now)
+    try:
+        return readable_documents(by, now).filter(patient__in=mine).get(public_id=public_id)
+    except Document.DoesNotExist:
+        other = Document.objects.select_related("patient").filter(public_id=public_id).first()
+        if other is not None and not mine.filter(pk=other.patient_id).exists():
+            audit_refusal(
+                "document.opened", "not_found", patient=other.patient, by=by, now=now,
+                subject=other,
+            )  # fmt: skip
+        raise
 
 
 def readable_documents(by: User, now: datetime) -> Any:
@@ -167,12 +198,15 @@ def remove_unfinished(*, now: datetime | None = None) -> int:
 def _remove(pk: int) -> bool:
     """Removes a row and its bytes unless it was finished meanwhile."""
 
-    def work() -> bool:
+    def work() -> keeping.Place | None:
         found = Document.objects.select_for_update().filter(pk=pk, kept_at=None).first()
         if found is None:
-            return False
-        keeping.remove_bytes(place_of(found))
+            return None
+        keeping.remove_bytes(place_of(found), committed=False)
         found.delete()
-        return True
+        return place_of(found)
 
-    return in_one_transaction(work)
+    place = in_one_transaction(work)
+    if place is not None:
+        keeping.remove_bytes(place, committed=True)
+    return place is not None

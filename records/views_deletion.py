@@ -6,11 +6,12 @@ import uuid
 from http import HTTPStatus
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audit import record
 from accounts.models import Role
 from appointments.desk_pages import desk_page, staff_or_404
 from records import deletion
@@ -34,7 +35,10 @@ def deletions(request: HttpRequest) -> HttpResponse:
 
 def deletion_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     user = staff_or_404(request, Role.RECEPTION)
-    asked = get_object_or_404(deletion.open_at_desk(user), public_id=public_id)
+    try:
+        asked = deletion.asked_at_desk(public_id=public_id, by=user, now=timezone.now())
+    except DeletionRequest.DoesNotExist as error:
+        raise Http404 from error
     form = DecisionForm(request.POST if request.method == "POST" else None)
     status: int = HTTPStatus.OK
     if request.method == "POST":
@@ -54,6 +58,8 @@ def deletion_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             else:
                 messages.success(request, _("The decision is stored. The patient sees it."))
                 return redirect("deletions")
+    else:
+        record("deletion.viewed", actor=user, patient=asked.patient, now=timezone.now())
     return desk_page(
         request,
         "records/deletion_decide.html",

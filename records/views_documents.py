@@ -11,10 +11,9 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from clinic.uploads import keeping
 from clinic.uploads.refusals import UploadRefused
 from clinic.uploads.serving import download, thumbnail
-from records.documents import open_document, place_of, store
+from records.documents import open_document, store
 from records.forms import DocumentForm
 from records.models import Document
 from records.refusals import RecordRefused
@@ -83,11 +82,13 @@ def document(request: HttpRequest, public_id: uuid.UUID, entry_id: uuid.UUID) ->
 def document_thumbnail(
     request: HttpRequest, public_id: uuid.UUID, entry_id: uuid.UUID
 ) -> HttpResponseBase:
-    """The small picture beside a file in the list, whose opening was written down."""
+    """The small picture beside a file in the list."""
     sheet = sheet_of(request, public_id, quiet=True)
     found = entry_or_404(Document, sheet, entry_id)
+    if not found.thumbnail_as:
+        raise Http404
     try:
-        file = keeping.open_bytes(place_of(found), thumbnail=True)
+        file = open_document(document=found, by=sheet.by, now=sheet.now, thumbnail=True)
     except FileNotFoundError as error:
         raise Http404 from error
     return thumbnail(request, file)

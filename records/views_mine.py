@@ -19,13 +19,13 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.audit import record
+from accounts.audit import record, record_shown
 from accounts.models import Patient, User
 from appointments import referrals
 from appointments.models import Referral
@@ -34,8 +34,8 @@ from clinic.uploads.refusals import UploadRefused
 from clinic.uploads.serving import POLICY, download, thumbnail
 from records import deletion
 from records.access import own_records
-from records.charts import summary, timeline
-from records.documents import open_document, store
+from records.charts import own_chart, summary, timeline
+from records.documents import open_document, own_document, store
 from records.fhir.exporting import export_bundle
 from records.forms_mine import DeletionForm, UploadForm
 from records.models import Document
@@ -80,19 +80,16 @@ def _mine(request: HttpRequest, *, own_only: bool = False) -> Mine:
     user, now = request.user, timezone.now()
     assert isinstance(user, User)  # noqa: S101  (login_required stands in front)
     given = request.POST if request.method == "POST" else request.GET
-    charts = own_records(user, now)
-    if own_only:
-        charts = charts.filter(account=user)
-    asked = given.get("person", "")
-    try:
-        chart = (
-            charts.filter(public_id=uuid.UUID(asked)).first()
-            if asked
-            else charts.filter(account=user).first() or charts.order_by("name", "pk").first()
-        )
-    except ValueError as error:
-        raise Http404 from error
-    if chart is None:
+    chart: Patient | None
+    if asked := given.get("person", ""):
+        try:
+            chart = own_chart(public_id=uuid.UUID(asked), by=user, now=now)
+        except (ValueError, Patient.DoesNotExist) as error:
+            raise Http404 from error
+    else:
+        charts = own_records(user, now)
+        chart = charts.filter(account=user).first() or charts.order_by("name", "pk").first()
+    if chart is None or (own_only and chart.account_id != user.pk):
         raise Http404
     return Mine(chart, user, now)
 
@@ -182,6 +179,8 @@ def record_upload(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("The file is in the record. Your doctors can see it."))
             return redirect(mine.address("record"))
+    if not mine.is_own:
+        record_shown("record.viewed", actor=mine.by, patient=mine.patient, now=mine.now)
     return _record_page(request, mine, form)
 
 
@@ -193,9 +192,10 @@ def record_document(
     """A file of the record as a download, or its small picture."""
     user, now = request.user, timezone.now()
     assert isinstance(user, User)  # noqa: S101
-    charts = own_records(user, now)
-    mine = Document.objects.visible_to(user, now).standing().filter(patient__in=charts)
-    document = get_object_or_404(mine, public_id=public_id)
+    try:
+        document = own_document(public_id=public_id, by=user, now=now)
+    except Document.DoesNotExist as error:
+        raise Http404 from error
     if small and not document.thumbnail_as:
         raise Http404
     try:
@@ -293,7 +293,10 @@ def record_referral(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """The patient's answer to a doctor who asks that a colleague may read the record."""
     user, now = request.user, timezone.now()
     assert isinstance(user, User)  # noqa: S101
-    referral = get_object_or_404(referrals.of_patients_side(user, now), public_id=public_id)
+    try:
+        referral = referrals.asked_of(public_id=public_id, by=user, now=now)
+    except Referral.DoesNotExist as error:
+        raise Http404 from error
     answer = request.POST.get("answer", "")
     if answer not in {"agree", "decline"}:
         raise Http404

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import User
 from appointments.attendance import STEPS, mark, undo
 from appointments.desk import NotAtYourDesk
+from appointments.edges import visit_or_404
 from appointments.models import Appointment
 from appointments.refusals import Refusal
 
@@ -25,9 +26,7 @@ def visit_status(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     """Takes one step and goes back to the page with the button, at the row of the visit."""
     now, user = timezone.now(), cast(User, request.user)
     visits = Appointment.objects.handled_by(user).select_related("patient")
-    visit = visits.filter(public_id=public_id).first()
-    if visit is None:
-        raise Http404
+    visit = visit_or_404(visits, public_id=public_id, user=user)
     action = request.POST.get("action", "")
     if action != "undo" and action not in STEPS:
         return HttpResponseBadRequest()

@@ -74,7 +74,7 @@ def text_of(answer: Any) -> str:
 
 
 def test_a_phone_call_from_the_name_to_the_visit(desk: Desk, client: Client, nora: Patient) -> None:
-    found = text_of(client.get("/admin/patients/", {"q": "nora"}))
+    found = text_of(client.post("/admin/patients/", {"q": "nora"}))
     assert "1 patient found" in found
     to_book = re.search(r'href="(/admin/book/\?patient=[^"]+)"', found)
     assert to_book
@@ -102,12 +102,29 @@ def test_a_phone_call_from_the_name_to_the_visit(desk: Desk, client: Client, nor
 
 
 def test_searches_and_looks_leave_their_rows(desk: Desk, client: Client, nora: Patient) -> None:
-    client.get("/admin/patients/", {"q": "nora"})
+    client.post("/admin/patients/", {"q": "nora"})
     client.get(reverse("desk_patient", args=[nora.public_id]))
     rows = list(AuditEvent.objects.values_list("action", "patient"))
     assert rows == [("patients.searched", None), ("chart.viewed", nora.pk)]
     client.get("/admin/patients/")
     assert AuditEvent.objects.count() == 2  # nothing was asked for
+
+
+def test_s38_who_is_looked_for_stands_in_no_address(
+    desk: Desk, client: Client, nora: Patient
+) -> None:
+    found = client.get("/admin/patients/", {"q": "nora"})
+    assert "Nora" not in text_of(found)
+    assert not AuditEvent.objects.exists()  # no search
+    page = text_of(client.post("/admin/patients/", {"q": "Walter Quill"}))
+    links = re.findall(r'(?:href|action)="([^"]*)"', page)
+    assert [link for link in links if "Quill" in link or "Walter" in link] == []
+    assert 'method="post" action="/admin/patients/new/"' in page
+    form = text_of(client.post("/admin/patients/new/", {"begin": "Walter Quill"}))
+    assert 'name="name" value="Walter Quill"' in form
+    assert not Patient.objects.filter(name="Walter Quill").exists()
+    event = AuditEvent.objects.get()
+    assert (event.action, event.detail) == ("patients.searched", "0 shown")
 
 
 def test_posting_twice_books_once(desk: Desk, client: Client, nora: Patient) -> None:
@@ -256,6 +273,8 @@ def test_contact_data_is_corrected_with_a_row(desk: Desk, client: Client, nora: 
     assert AuditEvent.objects.get(action="chart.changed").detail == "sex, phone"
     wrong = client.post(address, entries | {"phone": "call me"})
     assert wrong.status_code == 422
+    # The answer shows the chart, which is a reading.
+    assert AuditEvent.objects.filter(action="chart.viewed", patient=nora).count() == 1
     nora.refresh_from_db()
     assert nora.phone == "207-555-0142"
 
@@ -377,18 +396,24 @@ def test_others_find_no_such_pages(desk: Desk, client: Client, nora: Patient, al
     visit.refresh_from_db()
     assert visit.status == Status.BOOKED
     assert Appointment.objects.count() == 1
-    assert AuditEvent.objects.filter(patient=nora).count() == rows
+    # Nothing happened, and that reception elsewhere and a stranger's doctor tried is written down.
+    tried = AuditEvent.objects.filter(patient=nora, number__gt=rows)
+    assert set(tried.values_list("action", "actor_id")) == {
+        (f"{action}.refused", user.pk)
+        for user in others[:2]
+        for action in ("visit.access", "chart.viewed")
+    }
 
 
 def test_searching_takes_as_many_queries_for_one_as_for_twenty(
     desk: Desk, client: Client, rita: User, nora: Patient, django_assert_num_queries: Any
 ) -> None:
     with CaptureQueriesContext(connection) as one:
-        client.get("/admin/patients/", {"q": "Ames"})
+        client.post("/admin/patients/", {"q": "Ames"})
     for number in range(20):
         patient = make_patient(f"Ames {number}")
         Registration.objects.create(
             hospital=desk.hospital, patient=patient, since=timezone.now(), by=rita
         )
     with django_assert_num_queries(len(one)):
-        client.get("/admin/patients/", {"q": "Ames"})
+        client.post("/admin/patients/", {"q": "Ames"})

@@ -28,6 +28,7 @@ SIGNED_IN = "302 200 200 200 200 200 200 200"
 CHARTS = "302 200 200 200 404 404 404 404"  # whoever has a chart of their own
 CHARTS_DONE = "302 302 302 302 404 404 404 404"
 ALICE = "302 200 404 404 404 404 404 404"
+OTHERS = "bob charlie doctor other reception administrator"
 ALICE_DONE = "302 302 404 404 404 404 404 404"
 
 PERSON = {
@@ -140,7 +141,7 @@ def _off_end(world: World) -> str:
 
 
 RECEPTION = [
-    Row("admin/patients/", DESK, NO_FORM),
+    Row("admin/patients/", DESK, DESK, form={"q": "Alice"}),
     Row("admin/patients/new/", DESK, DESK_DONE, form=_new_person, changes="reception"),
     Row("admin/patients/<uuid:public_id>/", DESK, DESK_DONE, address=patient(""),
         form=PERSON, changes="reception", audited="reception"),
@@ -149,15 +150,17 @@ RECEPTION = [
     Row("admin/patients/<uuid:public_id>/code/", NO_FORM, DESK, address=patient("code/"),
         form={"purpose": "carer"}, changes="reception"),
     Row("admin/book/", HANDLED, HANDLED_DONE, address=_book_page, form=_booking,
-        changes="doctor reception"),
+        changes="doctor reception", audited="other"),
     Row("admin/call-off/", f"{OUTSIDE}200 200 200 404", f"{OUTSIDE}200 422 200 404",
         form=_calling_off, changes="doctor reception"),
+    # A doctor of somebody else, too: that they tried.
     Row("admin/visits/<uuid:public_id>/", HANDLED, NO_FORM, address=visit(""),
-        audited="doctor reception"),
+        audited="doctor other reception"),
     Row("admin/visits/<uuid:public_id>/move/", HANDLED, HANDLED_DONE, address=visit("move/"),
-        form={"at": iso(LATER), "key": "a-key-of-the-move"}, changes="doctor reception"),
+        form={"at": iso(LATER), "key": "a-key-of-the-move"}, changes="doctor reception",
+        audited="doctor other reception"),
     Row("admin/visits/<uuid:public_id>/cancel/", HANDLED, HANDLED_DONE, address=visit("cancel/"),
-        form={"reason": "x"}, changes="doctor reception"),
+        form={"reason": "x"}, changes="doctor reception", audited="doctor other reception"),
 ]  # fmt: skip
 
 OPENING = [
@@ -214,10 +217,15 @@ def _file(_world: World) -> dict[str, Any]:
 RECORD = [
     Row("record/", SIGNED_IN),
     Row("record/documents/", "405", CHARTS_DONE, form=_file, changes="alice bob charlie"),
+    # That others tried is written into the patient's trail.
     Row("record/documents/<uuid:public_id>/", ALICE, address=_document(""),
-        unknown=f"/record/documents/{NOBODY}/"),
+        audited=OTHERS, unknown=f"/record/documents/{NOBODY}/"),
     Row("record/documents/<uuid:public_id>/thumbnail/", ALICE, address=_document("thumbnail/"),
-        unknown=f"/record/documents/{NOBODY}/thumbnail/"),
+        audited=OTHERS, unknown=f"/record/documents/{NOBODY}/thumbnail/"),
+    Row("record/", "302 200 404 404 404 404 404 404", case="Alice's", audited=OTHERS,
+        address=lambda w: f"/record/?person={_alice(w).public_id}"),
+    Row("record/who/", "302 200 404 404 404 404 404 404", case="Alice's", audited=OTHERS,
+        address=lambda w: f"/record/who/?person={_alice(w).public_id}"),
     # Whoever has not just typed the password is asked for it first.
     Row("record/download/", "302", "302"),
     Row("record/summary/", "302"),
@@ -228,7 +236,8 @@ RECORD = [
         form={"answer": "agree"}, changes="alice", unknown=f"/record/referrals/{NOBODY}/"),
     Row("admin/deletions/", DESK, NO_FORM),
     Row("admin/deletions/<uuid:public_id>/", DESK, DESK_DONE, address=_deletion,
-        form={"decision": "refuse", "answer": "We must keep it."}, changes="reception"),
+        form={"decision": "refuse", "answer": "We must keep it."}, changes="reception",
+        audited="reception"),
     Row("accounts/people/carers/", SIGNED_IN),
     Row("accounts/people/carers/<uuid:public_id>/", "405", ALICE_DONE,
         address=lambda w: f"/accounts/people/carers/{w.users['bob'].public_id}/",

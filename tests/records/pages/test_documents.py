@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from records.documents import PAGE_COUNTS_FOR
 from records.models import Document
+from tests.appointments.desk import NOW
 from tests.cast import signed_in
 from tests.files import HTML, SVG, jpeg, pdf
 from tests.records.pages.ward import Ward
@@ -97,3 +101,28 @@ def test_s30_a_document_is_found_under_its_own_chart_only(ward: Ward) -> None:
         path = ward.address(name, document.public_id)
         assert signed_in(ward.colleague).get(path).status_code == 404
         assert "record.viewed.refused" in ward.trail()
+
+
+def test_s37_a_small_picture_belongs_to_its_page_and_else_has_a_row_of_its_own(ward: Ward) -> None:
+    upload(ward, "arm.jpg", jpeg(), "Left arm")
+    path = ward.address("chart_document_thumbnail", Document.objects.get().public_id)
+    before = len(ward.trail())
+    ended(ward.client.get(path))  # an address from an older page
+    assert ward.trail()[before:] == ["document.opened"]
+
+    ward.get("chart_documents")
+    for _each in range(3):
+        assert ended(ward.client.get(path)).status_code == 200
+    assert ward.trail()[before + 1 :] == ["record.viewed"]
+
+    with time_machine.travel(NOW + PAGE_COUNTS_FOR + timedelta(seconds=1), tick=False):
+        ended(signed_in(ward.doctor).get(path))
+    assert ward.trail()[before + 2 :] == ["document.opened"]
+
+
+def test_s37_the_page_of_a_colleague_does_not_count_for_ones_own_look(ward: Ward) -> None:
+    upload(ward, "arm.jpg", jpeg(), "Left arm")
+    path = ward.address("chart_document_thumbnail", Document.objects.get().public_id)
+    ward.get("chart_documents")
+    assert signed_in(ward.colleague).get(path).status_code == 404
+    assert ward.trail()[-1] == "record.viewed.refused"

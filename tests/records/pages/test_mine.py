@@ -69,6 +69,12 @@ def text_of(answer: Any) -> str:
     return " ".join(answer.content.decode().split())
 
 
+def tried(chart: Any, user: User) -> list[str]:
+    """What the patient's trail says about somebody."""
+    events = AuditEvent.objects.filter(patient=chart, actor_id=user.pk).order_by("number")
+    return list(events.values_list("action", flat=True))
+
+
 def photo(name: str = "letter.png") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, encoded(drawing((64, 48)), "PNG"), "image/png")
 
@@ -107,6 +113,19 @@ def test_a_carer_reads_it_once_the_patient_agreed_and_leaves_a_row(
     assert row.actor_id == bob.pk
     assert signed_in(charlie).get(address).status_code == 404
     assert signed_in(charlie).get("/record/?person=nobody").status_code == 404
+    assert tried(chart, charlie) == ["record.viewed.refused"] * 2
+
+
+def test_s37_a_carer_whose_file_is_refused_has_read_the_record(
+    alice: User, bob: User, chart: Any
+) -> None:
+    care = Carer.objects.get(user=bob, patient=chart)
+    set_rights(carer=care, may_message=True, may_read_record=True, by=alice, now=timezone.now())
+    for user, rows in [(alice, 0), (bob, 1)]:
+        answer = signed_in(user).post("/record/documents/", {"person": str(chart.public_id)})
+        assert NOTE in answer.content.decode()
+        viewed = AuditEvent.objects.filter(action="record.viewed", patient=chart)
+        assert viewed.filter(actor_id=user.pk).count() == rows
 
 
 @pytest.mark.parametrize("role", [Role.RECEPTION, Role.DIRECTORY, Role.ADMINISTRATOR])
@@ -293,6 +312,7 @@ def test_another_reception_decides_nothing(alice: User, chart: Any) -> None:
     assert client.post(address, {"decision": "grant", "answer": "x"}).status_code == 404
     asked.refresh_from_db()
     assert asked.decision == DeletionRequest.Decision.OPEN
+    assert tried(chart, other) == ["deletion.viewed.refused"] * 2
 
 
 def test_the_patient_answers_a_referral(
@@ -312,6 +332,7 @@ def test_the_patient_answers_a_referral(
     assert "May Dr. Ben Osei read the record?" in text_of(client.get("/record/"))
     address = reverse("record_referral", args=[referral.public_id])
     assert signed_in(charlie).post(address, {"answer": "agree"}).status_code == 404
+    assert tried(chart, charlie) == ["referral.answered.refused"]
     assert client.post(address, {"answer": "perhaps"}).status_code == 404
     assert client.post(address, {"answer": "agree"}).status_code == 302
     ben = colleague.doctor.user
