@@ -17,6 +17,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import Patient, Role, User
+from appointments.care import has_care_of
 from appointments.models import Appointment, CareRelation
 from appointments.refusals import Refusal
 from chat.edges import person
@@ -44,9 +45,15 @@ class Choice:
 @login_required
 @cache_control(no_store=True, private=True)
 def conversation_new(request: HttpRequest) -> HttpResponse:
-    """POST ``doctor`` or ``hospital`` (slug), ``patient``, and ``appointment`` or ``reference``."""
+    """POST ``doctor`` or ``hospital`` (slug), ``patient``, and ``appointment`` or ``reference``.
+
+    GET ``patient``: a doctor comes from that patient's chart.
+    """
     now, user = timezone.now(), person(request)
     if request.method != "POST":
+        doctor = Doctor.objects.filter(user=user).first() if "patient" in request.GET else None
+        if doctor is not None:
+            return _from_chart(request, user, doctor, now)
         return _page(request, user, now)
     try:
         conversation = _open(request, user, now)
@@ -57,6 +64,20 @@ def conversation_new(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"conversation": str(conversation.public_id)})
     return redirect("conversation", public_id=conversation.public_id)
+
+
+def _from_chart(request: HttpRequest, user: User, doctor: Doctor, now: datetime) -> HttpResponse:
+    """The doctor's conversation with this patient, or the button that begins it."""
+    try:
+        patient = _patient(request.GET["patient"], user, now)
+        if not has_care_of(doctor_id=doctor.pk, patient_id=patient.pk, now=now):
+            raise NotYours  # an emergency opens the record and begins nothing that lasts
+    except NotYours as refusal:
+        return _page(request, user, now, refusal)
+    known = Conversation.objects.visible_to(user).filter(patient=patient, doctor=doctor).first()
+    if known is not None:
+        return redirect("conversation", public_id=known.public_id)
+    return _page(request, user, now, only=Choice(patient, patient.name, "", doctor=doctor.slug))
 
 
 def _code(refusal: Refusal) -> str:
@@ -137,12 +158,17 @@ def _where(doctor: Doctor, patient: Patient) -> Hospital | None:
 
 
 def _page(
-    request: HttpRequest, user: User, now: datetime, refusal: Refusal | None = None
+    request: HttpRequest,
+    user: User,
+    now: datetime,
+    refusal: Refusal | None = None,
+    only: Choice | None = None,
 ) -> HttpResponse:
+    """``only``: the one to write to is chosen already."""
     context: dict[str, object] = {
-        "choices": _choices(user, now),
+        "choices": [only] if only else _choices(user, now),
         "is_reception": user.role == Role.RECEPTION,
-        "is_doctor": user.role == Role.DOCTOR,
+        "is_doctor": user.role == Role.DOCTOR and only is None,
         "reference": request.POST.get("reference", ""),
     }
     status = HTTPStatus.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -11,6 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Patient
 from appointments.care import start_for_visit
+from appointments.emergency import open_in_emergency
+from chat.models import Conversation
+from clinic.directory.models import Doctor
 from records.allergies import record_allergy, state_no_known_allergies
 from records.models import Observation
 from records.observations import record_observation
@@ -213,3 +217,50 @@ def test_a_chart_takes_as_many_queries_with_one_entry_as_with_thirty(ward: Ward)
 def test_every_page_of_a_chart_is_kept_by_nobody(ward: Ward) -> None:
     for name in ("chart", "chart_documents", "chart_prescribe"):
         assert "no-store" in ward.get(name).headers["Cache-Control"]
+
+
+# --- Messages -----------------------------------------------------------------------------------
+def messages_tab(ward: Ward) -> str:
+    """The header has a link to all messages, too; the tab is the one of this patient."""
+    page = ward.get("chart").content.decode()
+    [tab] = re.findall(r'chart-sections__link" href="([^"]+)">Messages<', page)
+    return str(tab)
+
+
+def test_the_tab_leads_to_this_patients_conversation_or_to_beginning_one(ward: Ward) -> None:
+    tab = messages_tab(ward)
+    page = ward.client.get(tab)
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "Write to Nora Ames" in text
+    assert not Conversation.objects.exists()  # looking begins nothing
+    fields = {"patient": str(ward.patient.public_id), "doctor": ward.desk.doctor.slug}
+    for name, value in fields.items():
+        assert f'name="{name}" value="{value}"' in text
+    begun = ward.client.post("/messages/new/", fields)
+    talk = Conversation.objects.get()
+    assert begun.headers["Location"] == f"/messages/{talk.public_id}/"
+    again = ward.client.get(tab)
+    assert again.headers["Location"] == f"/messages/{talk.public_id}/"
+
+
+def test_nobody_elses_patient_is_written_to_by_the_address_of_the_tab(ward: Ward) -> None:
+    tab = messages_tab(ward)
+    ward.client.post("/messages/new/", {
+        "patient": str(ward.patient.public_id), "doctor": ward.desk.doctor.slug,
+    })  # fmt: skip
+    answer = signed_in(ward.colleague).get(tab)
+    assert answer.status_code == 404
+    assert "Nora" not in answer.content.decode()
+    assert signed_in(make_staff()).get(tab).status_code == 200  # reception's own page
+    assert "Nora" not in signed_in(make_staff("r@example.org")).get(tab).content.decode()
+
+
+def test_an_emergency_begins_no_conversation(ward: Ward) -> None:
+    other = Doctor.objects.get(user=ward.colleague)
+    open_in_emergency(
+        doctor=other, patient=ward.patient, reason="Found unconscious", by=ward.colleague, now=NOW
+    )
+    client = signed_in(ward.colleague)
+    assert client.get(ward.address("chart")).status_code == 200
+    assert client.get(f"/messages/new/?patient={ward.patient.public_id}").status_code == 404
