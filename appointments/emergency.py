@@ -9,6 +9,7 @@ can leaf through people. Nothing that lasts follows from it (`care.has_care_of`)
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -300,19 +301,23 @@ def _text_for_patient(relation: CareRelation, account: User | None) -> str:
 
 
 def _text_for_administrators(relation: CareRelation, reader: User) -> str:
-    facts = _facts(relation, reader) | {"chart": str(relation.patient.public_id)}
-    return (
+    chart = relation.patient.public_id
+    facts = _facts(relation, reader) | {"chart": str(chart)}
+    opening = (
         _(
             "%(doctor)s opened a record in an emergency.\n\nFrom: %(since)s\nUntil: %(until)s\n"
             "Chart: %(chart)s\n\nThe typed reason stands with the access. Ask the doctor about it."
         )
         % facts
     )
+    link = _page("emergency_of", chart)
+    where = _("The access, after signing in:") + f"\n  {link}" if link else ""
+    return "\n\n".join(part for part in (opening, where) if part)
 
 
-def _page(name: str) -> str:
+def _page(name: str, *parts: Any) -> str:
     """The address of a page of a higher app; nothing where it is not installed."""
     try:
-        return absolute(reverse(name))
+        return absolute(reverse(name, args=parts))
     except NoReverseMatch:
         return ""

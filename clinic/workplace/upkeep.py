@@ -13,8 +13,10 @@ from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
 from accounts.roles import Role
+from appointments.emergency import given_since
 from clinic.directory.models import Doctor, DoctorQuerySet, Hospital, OpeningHours, Service
 from clinic.jobs.models import OutgoingMail, RegularJob
+from clinic.workplace.emergencies import RECENT
 
 APPROVALS_SHOWN = 10
 COUNTED_TO = 1000  # nobody needs to know exactly how many thousand
@@ -100,6 +102,12 @@ def _checks(now: datetime) -> list[Task]:
     failed = RegularJob.objects.exclude(last_error="").filter(finished_at__gte=F("started_at"))
     jobs = reverse("admin:jobs_regularjob_changelist")
     return [
+        Task(
+            _counted(given_since(now - RECENT)),
+            _("Records opened in an emergency, in 30 days"),
+            reverse("emergencies"),
+            _("Look at each: who, whose record, and the typed reason."),
+        ),
         Task(
             _counted(OutgoingMail.objects.filter(sent_at=None, failed_at__isnull=False)),
             _("Mails that could not be sent"),

@@ -5,12 +5,18 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-from clinic.workplace import views
+from clinic.workplace import emergencies, views
 
 urlpatterns = [
     path(
         "visits/<uuid:public_id>/status/",
         admin.site.admin_view(views.visit_status),
         name="visit_status",
+    ),
+    path("emergencies/", admin.site.admin_view(emergencies.emergencies), name="emergencies"),
+    path(
+        "emergencies/<uuid:public_id>/",
+        admin.site.admin_view(emergencies.emergency_of),
+        name="emergency_of",
     ),
 ]

@@ -14,6 +14,8 @@ RECEPTION, ADMIN = "reception@example.org", "admin@example.org"
 
 NO_DESK_PAGE = {
     "metrics": "for Prometheus",
+    "emergencies": "of the workplace; tests/browser/test_workplace.py has it",
+    "emergency_of": "of the workplace; tests/browser/test_workplace.py has it",
     "desk_patient_use": "takes a form",
     "hours_off_end": "takes a form",
     "record_upload": "takes a form",
@@ -92,6 +94,12 @@ def visit(part: str) -> Callable[[Visitor], Opened]:
 def code(visitor: Visitor) -> Opened:
     patient(visitor)
     return visitor.posted("Code for a carer")
+
+
+def searched(visitor: Visitor) -> Opened:
+    visitor.to("/admin/patients/")
+    visitor.page.get_by_label("Name or phone number").fill("a")
+    return visitor.posted("Search")
 
 
 def services(visitor: Visitor) -> Opened:
@@ -186,7 +194,7 @@ DESK_PAGES = [
     PageType("hours-off", "hours_off", hours("off/"), who=DOCTOR),
     PageType("hours-off-empty", "hours_off", off_empty, who=DOCTOR, status=422, problem=True),
     PageType("hospital-days", "hospital_days", days, who=RECEPTION),
-    PageType("desk-patients", "desk_patients", at("/admin/patients/?q=a"), who=RECEPTION),
+    PageType("desk-patients", "desk_patients", searched, who=RECEPTION),
     PageType("desk-new", "desk_patient_new", at("/admin/patients/new/"), who=RECEPTION),
     PageType("desk-new-empty", "desk_patient_new", new_empty, who=RECEPTION, status=422,
              problem=True),
@@ -205,6 +213,7 @@ DESK_PAGES = [
     PageType("call-off-check", "call_off", calling_off, who=RECEPTION),
     PageType("deletions", "deletions", at("/admin/deletions/"), who=RECEPTION),
     PageType("deletion-decide", "deletion_decide", deletion, who=RECEPTION),
+    PageType("operator-status", "operator_status", at("/admin/status/"), who=ADMIN),
     PageType("record", "record", at("/record/"), who=PATIENT),
     PageType("record-none", "record", at("/record/"), who=DOCTOR),
     PageType("record-who", "record_who", at("/record/who/"), who=PATIENT),

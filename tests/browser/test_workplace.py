@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import DESKTOP, HEIGHTS, PHONE, OpenPage, RunAxe
 from tests.browser.people import People, run
+from tests.browser.steps import dashed
 from tests.browser.test_pages import (
     _LOST_ADDRESSES,
     _MAIN_TARGETS,
@@ -20,7 +21,7 @@ from tests.browser.test_pages import (
     NARROWEST,
     SMALLEST_TARGET,
 )
-from tests.site import ROOT, Site
+from tests.site import PASSWORD, ROOT, Site
 
 DOCTOR, RECEPTION, ADMIN = "doctor1@example.org", "reception@example.org", "admin@example.org"
 
@@ -190,6 +191,47 @@ def sent_empty(page: Page, _site: Site) -> Response | None:
     return navigation.value
 
 
+_EMERGENCY = """
+from datetime import timedelta
+from django.utils import timezone
+from accounts.models import Patient
+from appointments.models import CareRelation
+from clinic.directory.models import Doctor
+now = timezone.now()
+patient = Patient.objects.filter(account__email="patient2@example.org").get()
+doctor = Doctor.objects.get(user__email="doctor1@example.org")
+if not CareRelation.objects.filter(why="emergency", patient=patient).exists():
+    CareRelation.objects.create(
+        doctor=doctor, patient=patient, why="emergency", since=now - timedelta(days=2),
+        until=now - timedelta(days=2, hours=-1), reason="Found unconscious in the hall",
+    )
+print(patient.public_id)
+"""
+
+
+def emergency(part: bool) -> Open:
+    """The list of emergency accesses, or the page about one record."""
+
+    def open_it(page: Page, site: Site) -> Response | None:
+        chart = site.shell(_EMERGENCY).splitlines()[-1]
+        return page.goto(f"/admin/emergencies/{chart}/" if part else "/admin/emergencies/")
+
+    return open_it
+
+
+def factor_reset(page: Page, site: Site) -> Response | None:
+    """The page that asks for the administrator's password first."""
+    (account,) = run(site, "SELECT public_id FROM accounts_user WHERE role = 'doctor'")[0]
+    address = f"/admin/accounts/{dashed(account)}/second-factor/"
+    page.goto(address)
+    password = page.get_by_label("Password", exact=True)
+    if password.count():
+        password.fill(PASSWORD)
+        with page.expect_navigation():
+            page.get_by_role("main").get_by_role("button").last.click()
+    return page.goto(address)
+
+
 DOCTOR_PAGE = at("/admin/directory/doctor/{key}/change/", key("directory_doctor"))
 HOSPITAL_PAGE = at(
     "/admin/directory/hospital/{key}/change/", key("directory_hospital", "is_sample = 1")
@@ -228,6 +270,9 @@ PAGE_TYPES: list[tuple[str, str, Open]] = [
     ("trail", ADMIN, at("/admin/accounts/auditevent/")),
     ("trail-row", ADMIN,
      at("/admin/accounts/auditevent/{key}/change/", key("accounts_auditevent"))),
+    ("emergencies", ADMIN, emergency(False)),
+    ("emergency", ADMIN, emergency(True)),
+    ("factor-reset", ADMIN, factor_reset),
     ("conversations", ADMIN, at("/admin/chat/conversation/")),
     ("conversation", ADMIN,
      at("/admin/chat/conversation/{key}/change/", key("chat_conversation"))),

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.models import AuditEvent
+from appointments.emergency import open_in_emergency
 from appointments.models import Appointment
 from clinic.jobs.models import OutgoingMail, RegularJob
 from tests.appointments.desk import NOW
@@ -63,6 +64,23 @@ BUTTONS = [
         changes="doctor reception",
     )
 ]
+
+
+def _emergency(world: World) -> str:
+    """Charlie's record, which the other doctor opened in an emergency."""
+    chart = world.users["charlie"].chart
+    open_in_emergency(
+        doctor=world.other_desk.doctor, patient=chart, reason="Found unconscious on the ward",
+        by=world.users["other"], now=NOW,
+    )  # fmt: skip
+    return f"/admin/emergencies/{chart.public_id}/"
+
+
+EMERGENCIES = [
+    Row("admin/emergencies/", f"{OUTSIDE}404 404 404 200", NO_FORM),
+    Row("admin/emergencies/<uuid:public_id>/", f"{OUTSIDE}404 404 404 200", NO_FORM,
+        address=_emergency, audited="administrator"),
+]  # fmt: skip
 
 
 def model(
@@ -158,4 +176,4 @@ MODELS = [
     *model("django_tasks_database/dbtaskresult", _a_task),
 ]
 
-WORKPLACE = [*SITE, *BUTTONS, *MODELS]
+WORKPLACE = [*SITE, *BUTTONS, *EMERGENCIES, *MODELS]
