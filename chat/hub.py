@@ -44,7 +44,9 @@ LOOK_SECONDS = 3.5  # between looks at access and heads; the contract says 5 s a
 POLL_SECONDS = 2.0  # between looks at heads while the layer is away
 HOLE_PATIENCE = 0.15  # how long a hole may close by itself before the database is asked
 REJOIN_SECONDS = 600.0  # the group is joined again, because a layer may forget it
+MOST_MARKS_KEPT = 20_000  # that the database did not take and that are tried again
 MARK_SECONDS = 1.0  # marks are stored at most this often
+ACTIVE_SECONDS = 60.0  # between notes that somebody is active
 PARTY_SECONDS = 4.0  # how long it is remembered who takes part in a conversation
 FILL = 200  # events read at once to fill a hole
 MOST_PER_LOOK = 200  # users in one batch of queries
@@ -93,6 +95,7 @@ class Hub:
         self.slow_pool = Pool(settings.CHAT_SLOW_THREADS, "chat-slow")
         self.users: dict[int, Here] = {}
         self.lines: dict[int, Line] = {}
+        self._active: dict[UUID, float] = {}  # sign-in → when its activity is noted again
         self.live = True
         # SQLite has one writer: a second transaction would only wait for the first.
         batches = 1 if connection.vendor == "sqlite" else 2
@@ -273,8 +276,8 @@ class Hub:
             self._fill_soon(line)
 
     def _head_is(self, line: Line, seq: int) -> None:
-        if seq > line.head:
-            line.head = seq
+        line.head = max(line.head, seq)
+        if line.is_behind:  # also when an earlier try to fill the hole failed
             self._fill_soon(line)
 
     def _fill_soon(self, line: Line) -> None:
@@ -296,6 +299,23 @@ class Hub:
             logger.warning("chat_fill_failed", error=type(error).__name__)
         finally:
             line.filling = False
+
+    def note_activity(self, who: Identity) -> None:
+        """Somebody wrote: the one thing on a socket that a person does and a page does not."""
+        now = self.loop.time()
+        if who.sign_in is None or now < self._active.get(who.sign_in, 0.0):
+            return
+        if len(self._active) > MOST_MARKS_KEPT:
+            self._active.clear()
+        self._active[who.sign_in] = now + ACTIVE_SECONDS
+        self.spawn(self._store_activity(who.sign_in))
+
+    async def _store_activity(self, sign_in: UUID) -> None:
+        try:
+            await self.slow_pool.run(sight.note_activity, sign_in, now=timezone.now())
+        except Exception as error:
+            logger.warning("chat_activity_failed", error=type(error).__name__)
+            self._active.pop(sign_in, None)
 
     # --- What is of the moment --------------------------------------------------------------
 
@@ -322,6 +342,12 @@ class Hub:
 
     def mark(self, mark: Mark) -> None:
         """Stores a mark within a second and tells everybody whom it concerns."""
+        self._keep_mark(mark)
+        if not self._marking:
+            self._marking = True
+            self.spawn(self._store_marks())
+
+    def _keep_mark(self, mark: Mark) -> None:
         key = (mark.conversation, mark.user)
         known = self._marks.get(key)
         if known is not None:
@@ -332,9 +358,12 @@ class Hub:
                 max(mark.read, known.read),
             )
         self._marks[key] = mark
-        if not self._marking:
-            self._marking = True
-            self.spawn(self._store_marks())
+
+    def _marks_again(self, marks: Iterable[Mark]) -> None:
+        """Clients tell a mark once: what the database did not take now, it is given again."""
+        for mark in marks:
+            if len(self._marks) < MOST_MARKS_KEPT:
+                self._keep_mark(mark)
 
     async def _store_marks(self) -> None:
         try:
@@ -344,8 +373,9 @@ class Hub:
                 try:
                     moved = await self.pool.run(mark_all, marks, now=timezone.now())
                     self.tell_moved(moved)
-                except Exception as error:  # the next mark of the same reader includes this one
+                except Exception as error:
                     logger.warning("chat_marks_failed", error=type(error).__name__)
+                    self._marks_again(marks)
                 await asyncio.sleep(MARK_SECONDS)
         finally:
             self._marking = False

@@ -283,9 +283,11 @@ def _answer(conversation: Conversation, now: datetime) -> list[Entry]:
             return []
         Conversation.objects.filter(pk=row.pk).update(away_answer_at=now)
         entries = [notice(row, words, now=now)]
-        if absence is not None and absence.cover is not None and can_cover(absence.cover):
+        cover = absence.cover if absence is not None else None
+        # The conversation's own doctor, who has handed it over, takes part already.
+        if cover is not None and cover.pk != row.doctor_id and can_cover(cover):
             row.refresh_from_db()
-            entry = let_cover(row, absence.cover, now)
+            entry = let_cover(row, cover, now)
             entries += [entry] if entry else []
     return entries
 

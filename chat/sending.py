@@ -10,6 +10,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError
@@ -41,6 +42,8 @@ from chat.models import Kind
 from chat.office import answers_when_closed, to_look_at
 from clinic.metrics import MESSAGES
 from clinic.outage import is_outage
+
+logger = structlog.get_logger("clinic.chat")
 
 STATUS = {
     BAD_FRAME: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -114,10 +117,19 @@ def perform(user: User, data: dict[str, Any], *, now: datetime) -> Done:
     MESSAGES.inc()
     live = publish_now([outcome])
     if outcome.kind == Kind.MESSAGE:
-        answers = answers_when_closed(to_look_at([outcome], now=now), now=now)
+        _answer_when_closed(outcome, now)
+    return Done(outcome, live)
+
+
+def _answer_when_closed(entry: Entry, now: datetime) -> None:
+    """The automatic answer. The message is stored: whatever fails here, its sender must not be told
+    that it was not."""
+    try:
+        answers = answers_when_closed(to_look_at([entry], now=now), now=now)
         if answers:
             publish_now(answers)
-    return Done(outcome, live)
+    except Exception:
+        logger.exception("chat_automatic_answer_failed", conversation=entry.conversation_id)
 
 
 def _count(user: User, now: datetime) -> None:

@@ -35,6 +35,7 @@ from clinic.directory.models import Doctor, HospitalStaff
 # Conversations of one user that `welcome` and `pong` name, newest first. Reception and busy doctors
 # have thousands; a conversation in which something happens is among the newest.
 MOST_NAMED = 300
+TOGETHER = 64  # keys of one query
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
     """Who is signed in with each session key; None for nobody.
 
     Sessions are read from the database and not from their cache, so that one that was ended is
-    ended here too, and nothing is written: what comes over a socket is no activity.
+    ended here too, and nothing is written: to open a socket is no activity.
     """
     now = timezone.now()
     wanted = {key for key in session_keys if key}
@@ -102,6 +103,14 @@ def identify(session_keys: Sequence[str | None]) -> list[Identity | None]:
 def _sign_ins(public_ids: Iterable[UUID | None]) -> dict[UUID, SignIn]:
     wanted = {public_id for public_id in public_ids if public_id}
     return {row.public_id: row for row in SignIn.objects.filter(public_id__in=wanted)}
+
+
+def note_activity(sign_in: UUID, *, now: datetime) -> None:
+    """Stores that a person has just written over a socket, so that the session does not count as
+    idle meanwhile. An ended sign-in stays ended."""
+    row = SignIn.objects.filter(public_id=sign_in).first()
+    if row is not None:
+        sessions.note_activity(row, now=now)
 
 
 def _why_over(
@@ -196,6 +205,19 @@ _NEWEST = {
 }
 
 
+def _newest_of(way: str, keys: list[int], now: datetime) -> list[tuple[Any, ...]]:
+    """The newest conversations of each key. Asked together, one with very many could crowd out the
+    others; then each is asked alone."""
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(keys), TOGETHER):
+        some = keys[start : start + TOGETHER]
+        rows = list(_NEWEST[way].rows(some, now))
+        if len(some) > 1 and len(rows) >= MOST_NAMED * len(some):
+            rows = [row for key in some for row in _NEWEST[way].rows([key], now)]
+        found += rows
+    return found
+
+
 def places_of(users: Collection[int], now: datetime) -> dict[int, list[Place]]:
     """The conversations each user takes part in, newest first, at most `MOST_NAMED` of each."""
     ways: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -203,7 +225,7 @@ def places_of(users: Collection[int], now: datetime) -> dict[int, list[Place]]:
         ways[way][key].add(user)
     found: dict[int, dict[int, tuple[datetime, Place]]] = {pk: {} for pk in users}
     for way, people in ways.items():
-        for pk, public_id, last_seq, at, key in _NEWEST[way].rows(list(people), now):
+        for pk, public_id, last_seq, at, key in _newest_of(way, list(people), now):
             place = Place(pk, as_uuid(public_id), last_seq)
             for user in people[key]:
                 found[user][pk] = (as_moment(at) or now, place)
@@ -320,10 +342,18 @@ def welcomes(user_ids: Sequence[int]) -> list[Welcome]:
 
 
 def current_epoch() -> str:
-    """The database's epoch. The first server that asks gives it one; a restore gives a new one."""
+    """The database's epoch. The first server that asks gives it one, `manage.py new_epoch` another
+    one after a restore."""
     value = Epoch.objects.order_by("pk").values_list("value", flat=True).first()
     if value is None:
         value = Epoch.objects.get_or_create(pk=1, defaults={"value": str(uuid7())})[0].value
+    return value
+
+
+def renew_epoch() -> str:
+    """Gives the database a new epoch, as after a restore: numbers of messages may come again."""
+    value = str(uuid7())
+    Epoch.objects.update_or_create(pk=1, defaults={"value": value})
     return value
 
 

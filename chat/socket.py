@@ -58,6 +58,7 @@ OVERSIZED = 1009
 TRY_AGAIN = 1013  # the database is away just now
 UNAVAILABLE_RETRY_MS = 2_000
 TYPING_SECONDS = 2.0  # typing goes out at most this often for a conversation
+MOST_TYPED = 1_000  # conversations of which a socket's last typing is remembered
 MOST_SYNCS = 50  # questions for history of one socket that may wait
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -169,6 +170,10 @@ class ChatSocket(Seat):
         if self._early is None:
             self._read(text)
         else:
+            # What is beyond the limit is refused for that; its text need not be kept till then.
+            if text and len(self._early) >= settings.CHAT_FRAMES_PER_MINUTE:
+                found = _CLIENT_ID.search(text)
+                text = found.group(0) if found else ""
             self._early.append(text)
 
     async def _greet(self, key: str | None) -> None:
@@ -295,6 +300,7 @@ class ChatSocket(Seat):
 
     def _answer(self, frame: Send | Edit | Delete, outcome: Outcome, live: bool) -> None:
         if isinstance(outcome, Entry):
+            self._hub.note_activity(self.identity)
             self._put(
                 {
                     "type": "ack",
@@ -334,10 +340,13 @@ class ChatSocket(Seat):
     def _typing(self, frame: Typing) -> None:
         now = time.monotonic()
         typed = self._typed = self._typed or {}
+        if len(typed) > MOST_TYPED:  # ids are a client's word
+            typed.clear()
         if now - typed.get(frame.conversation, -TYPING_SECONDS) < TYPING_SECONDS:
             return
         typed[frame.conversation] = now
-        self._with_party(frame.conversation, self._type_in)
+        # Others see it at once, so who takes part is asked anew: at most every 2 s.
+        self._with_party(frame.conversation, self._type_in, fresh=True)
 
     def _type_in(self, party: Party) -> None:
         frame = {
@@ -401,13 +410,18 @@ class ChatSocket(Seat):
 
     # --- Answers ----------------------------------------------------------------------------
 
-    def _with_party(self, conversation: UUID, then: Callable[[Party], None]) -> None:
+    def _with_party(
+        self, conversation: UUID, then: Callable[[Party], None], *, fresh: bool = False
+    ) -> None:
         """Goes on with who takes part, or answers that there is no such conversation."""
-        self._hub.spawn(self._ask_party(conversation, then))
+        self._hub.spawn(self._ask_party(conversation, then, fresh=fresh))
 
-    async def _ask_party(self, conversation: UUID, then: Callable[[Party], None]) -> None:
+    async def _ask_party(
+        self, conversation: UUID, then: Callable[[Party], None], *, fresh: bool
+    ) -> None:
+        ask = self._hub.fresh_party if fresh else self._hub.party
         try:
-            party = await self._hub.party(conversation, self.identity.user_id)
+            party = await ask(conversation, self.identity.user_id)
         except Exception as error:  # marks and typing come again by themselves
             logger.warning("chat_party_failed", error=type(error).__name__)
             return
@@ -452,9 +466,12 @@ def _store_refusal(user_id: int, conversation: UUID) -> None:
     patient = Patient.objects.filter(conversations__public_id=conversation).first()
     if patient is None:
         return  # an id of nothing concerns nobody
+    user = User.objects.get(pk=user_id)
+    if Conversation.objects.visible_to(user).filter(public_id=conversation).exists():
+        return  # one's own: a message or file in it was not found
     audit.record_refusal(
         "conversation.write",
-        actor=User.objects.get(pk=user_id),
+        actor=user,
         patient=patient,
         subject=Conversation.objects.get(public_id=conversation),
         reason="not a participant",

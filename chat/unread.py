@@ -25,7 +25,12 @@ def ways_in(user: Any, now: datetime) -> list[QuerySet[Conversation]]:
     running = Q(patient__carers__until=None) | Q(patient__carers__until__gt=now)
     ways: list[QuerySet[Conversation]] = [
         every.filter(patient__account=user),
-        every.filter(running, patient__carers__user=user, patient__carers__since__lte=now),
+        every.filter(
+            running,
+            patient__carers__user=user,
+            patient__carers__since__lte=now,
+            patient__carers__may_message=True,
+        ),
     ]
     if user.role == Role.DOCTOR:
         ways.append(

@@ -14,6 +14,7 @@ from appointments.booking import cancel, reschedule
 from appointments.models import Appointment, CareRelation
 from chat.access import members_of
 from chat.log import Entry
+from chat.membership import hand_over
 from chat.models import ChatSettings, Conversation, Event, Kind
 from chat.office import (
     answers_when_closed,
@@ -28,7 +29,7 @@ from chat.opening import close
 from clinic.directory.models import Hospital, HospitalDay, OpeningHours, ReplyTime, TimeOff
 from tests.appointments.desk import AT, book, open_desk
 from tests.cast import signed_in
-from tests.chat.clinic import NIGHT, NOW, Clinic, open_clinic, say
+from tests.chat.clinic import NIGHT, NOW, Clinic, address, form, open_clinic, say
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +163,36 @@ def test_the_expected_reply_is_the_hospitals_and_then_the_doctors(
     assert reply_words(talk, NOW) == "We aim to answer within three working days."
     ChatSettings.objects.filter(pk=chosen.pk).update(reply_days=ReplyTime.SAME_DAY)
     assert reply_words(talk, NOW) == "We aim to answer on the same working day."
+
+
+def test_a_cover_who_handed_the_conversation_over_takes_part_already(
+    clinic: Clinic, talk: Conversation, alice: User
+) -> None:
+    colleague = clinic.colleague()
+    assert colleague.user is not None
+    hand_over(conversation=talk, doctor=colleague, by=clinic.doctor_user, now=NOW)
+    set_chat_settings(
+        user=colleague.user,
+        show_seen=True,
+        reply_days=None,
+        away_from=date(2026, 11, 2),
+        away_until=date(2026, 11, 9),
+        cover=clinic.doctor,
+        now=NOW,
+    )
+    [answer] = automatic(say(talk, alice, "Hello"), now=NOW)
+    assert "call 911" in answer.body
+
+
+def test_a_failed_automatic_answer_is_not_told_as_a_failed_message(
+    talk: Conversation, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("chat.sending.answers_when_closed", fails)
+    assert signed_in(alice).post(address(talk), form("Hello")).status_code == 302
+    assert talk.events.get(kind=Kind.MESSAGE).body == "Hello"
 
 
 def test_who_writes_at_night_gets_one_automatic_answer(talk: Conversation, alice: User) -> None:

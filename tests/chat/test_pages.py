@@ -150,6 +150,22 @@ def test_visible_to_and_members_agree(
         seen = set(Conversation.objects.visible_to(user, NOW).values_list("pk", flat=True))
         assert seen == {pk for pk, found in members.items() if user.pk in found}, user
         assert seen == {row["pk"] for row in ids_of(user, NOW)}, user
+    bob.cares_for.update(may_message=False)
+    assert not Conversation.objects.visible_to(bob, NOW).exists()
+    assert not ids_of(bob, NOW).exists()
+
+
+def test_a_carer_without_the_right_reads_nothing_in_the_list(
+    talk: Conversation, alice: User, bob: User
+) -> None:
+    say(talk, alice, "My result is here")
+    client = signed_in(bob)
+    assert "My result" in text_of(client.get("/messages/"))
+    bob.cares_for.update(may_message=False)
+    assert client.get(address(talk)).status_code == 404
+    assert "My result" not in text_of(client.get("/messages/"))
+    assert client.get("/messages/unread").json() == {"unread": 0}
+    assert client.get("/messages/heads").json() == {"heads": {}}
 
 
 @pytest.mark.parametrize("tail", TAILS_READ)

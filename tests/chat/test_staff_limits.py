@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -30,9 +31,8 @@ def test_s10_an_open_socket_of_staff_closes_when_the_session_was_idle_too_long(
     with Wire(chat_server, amara) as doctor, Wire(chat_server, alice) as patient:
         doctor.welcome()
         patient.welcome()
-        # What comes over the socket is no activity: the moment stored stays where it is.
+        # What a page says by itself is no activity: the moment stored stays where it is.
         before = SignIn.objects.get(user=amara).seen_at
-        doctor.say(talk, "Good morning")
         doctor.send("ping")
         doctor.expect("pong")
         assert SignIn.objects.get(user=amara).seen_at == before
@@ -40,6 +40,26 @@ def test_s10_an_open_socket_of_staff_closes_when_the_session_was_idle_too_long(
         assert doctor.closed_with(5) == 4401
         patient.send("ping")  # patients have no such limit
         patient.expect("pong")
+
+
+def test_s10_who_writes_over_a_socket_is_not_idle(
+    chat_server: ChatServer, talk: Conversation, amara: User
+) -> None:
+    with Wire(chat_server, amara) as doctor:
+        doctor.welcome()
+        long_ago = timezone.now() - timedelta(minutes=10)
+        SignIn.objects.update(seen_at=long_ago)
+        doctor.send("ping")
+        doctor.expect("pong")
+        doctor.send("typing", conversation=str(talk.public_id))
+        assert SignIn.objects.get(user=amara).seen_at == long_ago
+        doctor.say(talk, "Good morning")
+        doctor.expect("ack")
+        for _ in range(100):
+            if SignIn.objects.get(user=amara).seen_at > long_ago:
+                break
+            time.sleep(0.05)
+        assert timezone.now() - SignIn.objects.get(user=amara).seen_at < timedelta(minutes=1)
 
 
 def test_s10_eight_hours_end_an_active_one_too(

@@ -2,6 +2,13 @@
 
 export class SignedOut extends Error {}
 
+class Unexpected extends Error {
+  constructor(response, address) {
+    super(`${response.status} for ${address}`);
+    this.status = response.status;
+  }
+}
+
 // A page that was signed out answers every address with the way to the sign-in.
 async function answer(address, options = {}) {
   const response = await fetch(address, {
@@ -17,7 +24,7 @@ async function answer(address, options = {}) {
 
 export async function getJson(address) {
   const response = await answer(address);
-  if (!response.ok) throw new Error(`${response.status} for ${address}`);
+  if (!response.ok) throw new Unexpected(response, address);
   return response.json();
 }
 
@@ -29,7 +36,7 @@ export async function post(address, fields) {
   }
   const response = await answer(address, { method: "POST", body: form });
   const frame = await response.json();
-  if (!response.ok && frame.type !== "error") throw new Error(`${response.status} for ${address}`);
+  if (!response.ok && frame.type !== "error") throw new Unexpected(response, address);
   return frame;
 }
 

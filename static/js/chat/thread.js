@@ -13,6 +13,7 @@ import { words } from "./words.js";
 const SAY_DOWN_AFTER_MS = 3_000;
 const POLL_MS = 5_000;
 const POLL_HIDDEN_MS = 30_000;
+const NOT_FOUND = 404; // of a conversation: one takes no part (any more)
 const LIST_AT_ONCE = 5; // conversations
 const LIST_EVENTS = 200; // the most that the server gives at once
 
@@ -122,7 +123,8 @@ function welcomed(welcome) {
     return;
   }
   epoch = welcome.epoch;
-  if (open && !welcome.conversations.some((each) => each.id === page.conversation)) withdrawn();
+  // The welcome names the newest conversations only; about another one the server is asked.
+  if (open && !welcome.conversations.some((each) => each.id === page.conversation)) askForOpen();
   outbox.restart();
   marks.again();
   heads(welcome.conversations.map((each) => [each.id, each.last_seq]));
@@ -139,6 +141,15 @@ line.addEventListener("ended", signedOut);
 line.addEventListener("blocked", startPolling);
 addEventListener("online", showLine);
 addEventListener("offline", showLine);
+
+async function askForOpen() {
+  try {
+    await open.poll();
+  } catch (error) {
+    if (error instanceof SignedOut) signedOut();
+    else if (error.status === NOT_FOUND) withdrawn();
+  }
+}
 
 function withdrawn() {
   open.withdrawn();
