@@ -107,6 +107,20 @@ def record(
     return event
 
 
+def record_shown(action: str, *, actor: Any, patient: Patient, now: datetime) -> None:
+    """Adds a row for a page that answers a form and shows ``patient``, unless a rule of this
+    request has left one. ``patient`` is the chart as it was looked up when the request began.
+    """
+    left = AuditEvent.objects.filter(
+        patient=patient,
+        number__gt=patient.audit_count,
+        actor_id=actor.pk,
+        request_id=current_origin.get().request_id[:64],
+    )
+    if not left.exists():
+        record(action, actor=actor, patient=patient, now=now)
+
+
 def record_refusal(
     action: str,
     *,

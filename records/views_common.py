@@ -1,8 +1,9 @@
 """What the pages of a doctor's workplace share: who asks, whose chart, and its frame.
 
 A page that is looked at goes through `open_chart`, which writes down who opened whose record; a
-form goes through `peek_chart`, because the rule it calls writes its own row. Neither knows a chart
-that is not in the care of who asks: it does not exist here.
+form goes through `peek_chart`, because the rule it calls writes its own row. Where a form is
+answered with a page and no rule left a row, `chart_page` writes one. Neither way knows a chart that
+is not in the care of who asks: it does not exist here.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audit import record_shown
 from accounts.models import Patient, Role, User
 from appointments.models import Appointment, Status
 from appointments.refusals import Refusal
@@ -107,6 +109,8 @@ def chart_page(
     **context: Any,
 ) -> HttpResponse:
     """A page under the fixed head with name, birth date, allergies and today's reason."""
+    if request.method == "POST":
+        record_shown("record.viewed", actor=sheet.by, patient=sheet.patient, now=sheet.now)
     visits = visits_today(sheet)
     here = {
         **admin.site.each_context(request),

@@ -42,6 +42,35 @@ def penicillin(ward: Ward) -> Allergy:
     return Allergy.objects.get(name="Penicillin")
 
 
+# --- The trail ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("chart_allergies", {"action": "add"}),
+        ("chart_conditions", {"action": "find", "text": "asthma"}),
+        ("chart_medications", {}),
+        ("chart_documents", {}),
+        ("chart_measurements", {}),
+        ("chart_referrals", {"action": "find", "colleague": "Ben"}),
+        ("chart_encounter_new", {}),
+    ],
+)
+def test_s37_a_page_that_answers_a_form_is_a_reading_too(
+    ward: Ward, page: str, fields: dict[str, str]
+) -> None:
+    answer = ward.post(page, **fields)
+    assert "Nora Ames" in answer.content.decode()
+    assert ward.trail() == ["record.viewed"]
+
+
+def test_s37_a_form_whose_rule_left_a_row_adds_no_second(ward: Ward) -> None:
+    ward.post("chart_allergies", **LATEX)
+    ward.post("chart_allergies", **LATEX)  # refused by the rule, which says so
+    assert ward.trail()[0] == "allergy.recorded"
+    assert len(ward.trail()) == 2
+    assert ward.trail()[1] != "record.viewed"
+
+
 # --- Allergies ----------------------------------------------------------------------------------
 def test_an_allergy_is_recorded_and_stands_in_the_head(ward: Ward) -> None:
     assert ward.post("chart_allergies", **LATEX).status_code == 302
