@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.audit import PAGE, chain_hash, hashed_fields
 from accounts.models import AuditAnchor, AuditEvent
@@ -23,6 +23,9 @@ from accounts.models import AuditAnchor, AuditEvent
 # Numbers of rows are given out before their transaction commits, so the newest rows wait: by then
 # no transaction that began before them can still add one in between.
 SETTLED_AFTER = timedelta(hours=6)
+
+# An anchor is made every day; rows that have waited this long for one show that none is.
+OVERDUE_AFTER = timedelta(days=2)
 
 log = structlog.get_logger("clinic.audit")
 
@@ -59,31 +62,52 @@ def rows_after(pk: int, *, until: int | None = None) -> Iterator[AuditEvent]:
 
 
 def add_anchor(*, now: datetime) -> AuditAnchor | None:
-    """Regular job: anchors the rows that have settled; None when there are no new ones."""
-    with transaction.atomic():
-        last = AuditAnchor.objects.select_for_update().order_by("-last_id").first()
-        digest = Digest(last.digest if last else "")
-        first_pk = last_pk = last.last_id if last else 0
-        for event in rows_after(last_pk):
-            if event.at > now - SETTLED_AFTER:
-                break
-            if not digest.count:
-                first_pk = event.pk
-            digest.add(event.pk, event.hash)
-            last_pk = event.pk
+    """Regular job: anchors the rows that have settled; None when there are no new ones.
+
+    Takes no lock: a locking read needs a right to change rows, which the site's own database user
+    does not have here. Of two workers at once the later one meets a unique key and stores nothing.
+    """
+    last = AuditAnchor.objects.order_by("-last_id").first()
+    digest = Digest(last.digest if last else "")
+    first_pk = last_pk = last.last_id if last else 0
+    for event in rows_after(last_pk):
+        if event.at > now - SETTLED_AFTER:
+            break
         if not digest.count:
-            return None
-        # Two workers at once: the later one meets a unique key and stores nothing.
-        anchor = AuditAnchor.objects.create(
-            at=now,
-            first_id=first_pk,
-            last_id=last_pk,
-            count=digest.count,
-            previous_digest=last.digest if last else "",
-            digest=digest.hexdigest(),
-        )
+            first_pk = event.pk
+        digest.add(event.pk, event.hash)
+        last_pk = event.pk
+    if not digest.count:
+        return None
+    try:
+        with transaction.atomic():
+            anchor = AuditAnchor.objects.create(
+                at=now,
+                first_id=first_pk,
+                last_id=last_pk,
+                count=digest.count,
+                previous_digest=last.digest if last else "",
+                digest=digest.hexdigest(),
+            )
+    except IntegrityError:
+        return None
     log.info("audit_anchor", last=anchor.last_id, count=anchor.count, digest=anchor.digest)
     return anchor
+
+
+def overdue() -> datetime | None:
+    """Since when rows wait for an anchor that should have come; None when nothing waits too long.
+
+    Measured by the rows themselves, not by a clock: in a restored copy nothing is added any more.
+    """
+    last = AuditAnchor.objects.order_by("-last_id").values_list("last_id", flat=True).first()
+    waiting = (
+        AuditEvent.objects.filter(pk__gt=last or 0).order_by("pk").values_list("at", flat=True)
+    )
+    first, newest = waiting.first(), waiting.reverse().first()
+    if first is None or newest is None or newest - first < OVERDUE_AFTER:
+        return None
+    return first
 
 
 def verify_anchors(*, since: datetime | None = None, progress: Any = None) -> list[AnchorFault]:

@@ -213,6 +213,44 @@ def test_two_anchors_never_follow_the_same_one(trail: Patient, bob: User) -> Non
     assert AuditAnchor.objects.get() == first
 
 
+def test_of_two_workers_at_once_one_stores_an_anchor(
+    trail: Patient, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock holds the second one back: it has read the same end of the chain of anchors."""
+    record("sign_in", actor=bob, now=LATER)
+    now = LATER + SETTLED_AFTER
+    read = anchors.rows_after
+
+    def while_another_is_faster(pk: int, *, until: int | None = None) -> Any:
+        rows = list(read(pk, until=until))
+        monkeypatch.setattr(anchors, "rows_after", read)
+        assert add_anchor(now=now) is not None
+        return rows
+
+    monkeypatch.setattr(anchors, "rows_after", while_another_is_faster)
+    assert add_anchor(now=now) is None
+    assert AuditAnchor.objects.count() == 2
+    assert check()[0]
+
+
+def test_rows_that_no_anchor_comes_for_are_a_fault(trail: Patient, bob: User) -> None:
+    record("sign_in", actor=bob, now=NOW + timedelta(days=1))
+    record("sign_in", actor=bob, now=NOW + timedelta(days=2, hours=23))
+    assert check()[0]  # a day's anchor may be late
+    record("sign_in", actor=bob, now=NOW + timedelta(days=3))
+    sound, said = check()
+    assert not sound and "rows since 2026-11-24 are in no anchor" in said
+    add_anchor(now=NOW + timedelta(days=3, hours=7))
+    assert check()[0]
+
+
+def test_a_trail_without_any_anchor_is_a_fault(bob: User) -> None:
+    AuditEvent.objects.all().delete()
+    record("sign_in", actor=bob, now=NOW)
+    record("sign_in", actor=bob, now=NOW + timedelta(days=9))
+    assert "are in no anchor" in check()[1]
+
+
 # --- The command ----------------------------------------------------------------------------
 def test_the_command_looks_at_one_patient_or_at_recent_ones(trail: Patient, bob: User) -> None:
     raw("UPDATE accounts_auditevent SET detail = 'x' WHERE patient_id = %s", bob.chart.pk)

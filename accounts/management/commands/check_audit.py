@@ -67,6 +67,11 @@ class Command(BaseCommand):
             for fault in anchors.verify_anchors(since=since, progress=progress.done)
         ]
         found += [f"row {pk} was edited" for pk in anchors.edited_since_last()]
+        if (waiting := anchors.overdue()) is not None:
+            found.append(
+                f"rows since {waiting:%Y-%m-%d} are in no anchor: see why the daily job "
+                "anchor_audit_trail fails (the worker's log, and the status page)"
+            )
         progress.finish()
         return found
 
