@@ -35,6 +35,7 @@ NAMES_ONLY = "read for names only"
 NOT_KEPT = "not part of the record"
 NO_ID = "without an id"
 TOO_LONG = "longer than the record holds"
+CHANGED_NOTE = "a changed version of a signed note, which stays as it is"
 NO_ENCOUNTER = "without an encounter of this bundle"
 NAMERS = {"Practitioner", "PractitionerRole", "Organization", "Location", "Medication"}
 EXTENSIONS = {"application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png"}
@@ -187,6 +188,10 @@ class Plan:
                 self.report.created[entry.kind] += 1
             elif there.digest == entry.digest or there.is_retracted:
                 self.report.unchanged[entry.kind] += 1
+            elif model is Note:
+                # Somebody may have acted on the text that stands; what is new comes as a note of
+                # its own that amends it.
+                self.report.left_out[(entry.kind, CHANGED_NOTE)] += 1
             else:
                 changed = {**fields, "source_digest": entry.digest}
                 model.objects.filter(pk=there.pk).update(**changed)

@@ -186,6 +186,27 @@ def test_a_changed_resource_updates_its_entry_but_never_a_retracted_one(records:
     assert [condition.name for condition in names] == ["Asthma, mild", "Asthma"]
 
 
+def test_a_changed_note_leaves_the_signed_one_as_it_is(nora: Patient) -> None:
+    about = {"context": {"encounter": [{"reference": "Encounter/e1"}]}}
+    met = fact("Encounter", "e1")
+    take(bundle(met, file_of("n1", data=b"Potassium 3.9", **about)), nora)
+    changed = bundle(met, file_of("n1", data=b"Potassium 6.9, refused admission", **about))
+    for _twice in range(2):
+        report = take(changed, nora)
+        assert (report.created.total(), report.updated.total()) == (0, 0)
+        why = "a changed version of a signed note, which stays as it is"
+        assert report.left_out == {("DocumentReference", why): 1}
+        assert Note.objects.get(patient=nora).body == "Potassium 3.9"
+    adds = {"relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/n1"}}]}
+    more = bundle(
+        met,
+        file_of("n1", data=b"Potassium 3.9", **about),
+        file_of("n2", data=b"Haemolysed, taken again: 4.0", **about, **adds),
+    )
+    assert take(more, nora).created == {"DocumentReference": 1}
+    assert Note.objects.get(amends__patient=nora).body == "Haemolysed, taken again: 4.0"
+
+
 def test_what_its_sender_calls_an_error_is_marked_here(nora: Patient) -> None:
     take(bundle(fact("AllergyIntolerance")), nora)
     wrong = fact("AllergyIntolerance", verificationStatus=code("entered-in-error"))
