@@ -21,6 +21,7 @@ SETS: dict[str, list[str]] = {
     "base.txt": ["base.in"],
     "../requirements.txt": ["server.in", "-c", "base.txt"],
     "test.txt": ["test.in", "-c", "../requirements.txt"],
+    "scan.txt": ["scan.in"],
     # The newest Django against everything else as it is tested: next.in overrides base.in.
     "next.txt": ["test.in", "--overrides", "next.in", "--python-version", "3.13"],
 }

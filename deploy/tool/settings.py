@@ -11,6 +11,20 @@ from deploy.tool.docker import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK_FILE = ROOT / "docker-stack.yml"
+# Of docker-stack.yml: which names, what their values look like, and how to say it.
+_SERVICE = "(?:NGINX|WEB|WS|WORKER|MYSQL|REDIS|BACKUP)"
+RULES = (
+    (rf"{_SERVICE}_REPLICAS", r"\d{1,3}", "a whole number from 0"),
+    (
+        r"HTTPS?_PORT|LIMIT_(?:PAGES|SIGN_IN|BOOKING|CONNECTIONS)|WEB_(?:WORKERS|THREADS)"
+        r"|MYSQL_CONNECTIONS|BACKUP_(?:EVERY|FULL_EVERY|KEEP_DAYS)",
+        r"[1-9]\d{0,8}",
+        "a whole number from 1",
+    ),
+    (r"DRAIN_SECONDS", r"\d{1,3}(?:\.\d+)?", "a number of seconds, such as 6"),
+    (rf"{_SERVICE}_CPUS", r"\d+(?:\.\d+)?", "a number of processors such as 0.5, or 0 for all"),
+    (rf"{_SERVICE}_MEMORY|MYSQL_BUFFER", r"[1-9]\d*[kKmMgG]", "an amount such as 512M or 2G"),
+)
 LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)")
 
 
@@ -61,6 +75,14 @@ class Settings:
         port = urlsplit(url).port
         if port:
             self.values.setdefault("HTTPS_PORT", str(port))
+        self.require_numbers()
+
+    def require_numbers(self) -> None:
+        """Docker would refuse some of these halfway through, and others only in the container."""
+        for names, form, words in RULES:
+            for name, value in self.values.items():
+                if value and re.fullmatch(names, name) and not re.fullmatch(form, value):
+                    raise Problem(f"{name} is {value!r}. Set it to {words}. Nothing was changed.")
 
     def use_tag(self, tag: str) -> None:
         """Images of one release; each name may be set by hand instead."""

@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DataError, IntegrityError, connection
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from clinic import env
 from clinic.directory.models import Doctor
@@ -17,6 +18,24 @@ from clinic.directory.models import Doctor
 LOCK = "clinic-prepare-database"
 WAIT_SECONDS = 120
 LOCK_SECONDS = 1800
+
+
+def what_failed(error: DatabaseError) -> str:
+    """Names the migration and the database's reason, unless that could quote somebody's data."""
+    code = str(error.args[0]) if error.args else type(error).__name__
+    if len(error.args) > 1 and not isinstance(error, IntegrityError | DataError):
+        code += f": {error.args[1]}"
+    try:
+        executor = MigrationExecutor(connection)
+        (first, _), *_ = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        failed = f"The migration {first.app_label}.{first.name}"
+    except DatabaseError:  # the server is away, which `code` says
+        failed = "A migration"
+    return (
+        f"{failed} failed (error {code}). Those before it are done and stay, and the release that "
+        "runs works with them. MySQL also keeps what this one did before it failed: look at what "
+        "it changes, put it right, and run this again."
+    )
 
 
 class Command(BaseCommand):
@@ -36,7 +55,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, wait: int, **options: Any) -> None:
         self.wait_for_database(wait)
         with self.alone():
-            call_command("migrate", interactive=False, verbosity=1, stdout=self.stdout)
+            try:
+                call_command("migrate", interactive=False, verbosity=1, stdout=self.stdout)
+            except DatabaseError as error:
+                raise CommandError(what_failed(error)) from error
             call_command("load_reference_data", stdout=self.stdout)
             if env.flag("SAMPLE_DATA", False) and not Doctor.objects.exists():
                 call_command("sample_data", "--yes-this-is-not-real", stdout=self.stdout)
