@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import ForeignObjectRel, Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -294,20 +294,31 @@ def _become_carer(patient: Patient, user: User, now: datetime) -> None:
     if carer.until is None or carer.until > now:
         raise AlreadyInCare
     carer.since, carer.until = now, None
-    carer.save(update_fields=["since", "until"])
+    # A code lets somebody book. What the patient agreed to once and took back is not agreed to now.
+    carer.may_message = True
+    carer.may_read_record, carer.agreed, carer.agreed_at = False, Carer.Agreed.NOT_ASKED, None
+    carer.save()
 
 
 def in_use(patient: Patient) -> bool:
     """Whether anything but the audit trail and ended codes refers to this chart.
 
-    Asks every relation that points here, so that a table of a later app (visits, records,
-    conversations) counts without this app knowing it.
+    Asks every table that points here, so that one of a later app (visits, records, conversations)
+    counts without this app knowing it.
     """
     bookkeeping: set[type[models.Model]] = {AuditEvent, LinkCode}
-    for relation in Patient._meta.related_objects:
-        model = relation.related_model
-        if isinstance(model, str) or model in bookkeeping:
-            continue
-        if model._default_manager.filter(**{relation.field.name: patient}).exists():
-            return True
-    return False
+    return any(
+        model._base_manager.filter(**{field: patient}).exists()
+        for model, field in referring()
+        if model not in bookkeeping
+    )
+
+
+def referring() -> list[tuple[type[models.Model], str]]:
+    """Each table with a key to charts and the name of that key; also those without a way back
+    (``related_name="+"``), which `related_objects` leaves out."""
+    return [
+        (relation.related_model, relation.field.name)
+        for relation in Patient._meta.get_fields(include_hidden=True)
+        if isinstance(relation, ForeignObjectRel) and not isinstance(relation.related_model, str)
+    ]

@@ -6,13 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, models
 from django.test import override_settings
 
 from accounts import people
 from accounts.audit import verify_chain
+from accounts.carers import end_carer, set_rights
 from accounts.models import AuditEvent, Carer, LinkCode, Patient, Relation, Role, User
+from appointments.models import Appointment
+from chat.models import Conversation
+from records.models import Document, Note
 from tests.cast import make_account, make_carer, make_patient, make_patient_user, make_staff
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -179,6 +184,17 @@ def test_care_that_ended_begins_again_with_a_new_code(bob: User, alice: User) ->
     assert Carer.objects.filter(user=bob).count() == 1
 
 
+def test_a_code_gives_no_right_back_that_the_patient_took(bob: User, alice: User) -> None:
+    care = Carer.objects.get(user=bob, patient=alice.chart)
+    set_rights(carer=care, may_message=True, may_read_record=True, by=alice, now=NOW)
+    end_carer(carer=care, by=alice, now=NOW)
+    people.redeem_link_code(code=give(alice.chart, "carer"), by=bob, now=LATER)
+    assert alice.chart in Patient.objects.in_care_of(bob, LATER)
+    assert alice.chart not in Patient.objects.record_of(bob, LATER)
+    care.refresh_from_db()
+    assert (care.may_message, care.agreed, care.agreed_at) == (True, "", None)
+
+
 def test_a_carer_who_turns_out_to_be_the_patient_keeps_one_right(charlie: User) -> None:
     patient = make_patient()
     make_carer(charlie, patient)
@@ -221,17 +237,38 @@ def test_a_chart_in_use_is_not_swapped_away(bob: User, alice: User) -> None:
     assert actions(older) == ["link_code.given", "chart.linked.refused"]
 
 
+def test_a_chart_with_the_patients_own_document_is_not_swapped_away(charlie: User) -> None:
+    """What a patient sends in needs no visit, and must not end in nobody's record."""
+    own = charlie.chart
+    letter = Document.objects.create(
+        patient=own,
+        title="Letter",
+        name="letter.pdf",
+        content_type="application/pdf",
+        size=1,
+        sha256="0" * 64,
+        stored_as="aa/x",
+        by_patient=True,
+        recorded_by=charlie,
+        recorded_at=NOW,
+        kept_at=NOW,
+    )
+    with pytest.raises(people.ChartsNeedMerging):
+        people.redeem_link_code(code=give(make_patient("Charlie R.")), by=charlie, now=NOW)
+    assert letter in Document.objects.visible_to(charlie, NOW)
+
+
 def test_every_table_that_refers_to_charts_makes_one_in_use(alice: User) -> None:
-    """Of a later app as well: visits and records are found by their relations, not by name."""
+    """Also of a later app: all are found, those without a name for the way back included."""
     assert not people.in_use(alice.chart)
-    asked: set[type[models.Model]] = {
-        relation.related_model
-        for relation in Patient._meta.related_objects
-        if not isinstance(relation.related_model, str)
+    expected = {
+        (model, field.name)
+        for model in apps.get_models(include_auto_created=True)
+        for field in model._meta.get_fields()
+        if isinstance(field, models.ForeignKey) and field.related_model is Patient
     }
-    names = {model._meta.label for model in asked}
-    assert "appointments.Appointment" in names
-    assert "accounts.Carer" in names
+    assert set(people.referring()) == expected
+    assert {Appointment, Carer, Conversation, Document, Note} <= {model for model, _ in expected}
 
 
 def test_a_code_for_ones_own_chart_as_carer_is_refused(alice: User) -> None:
