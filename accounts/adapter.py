@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import kept_text, sessions
 from accounts.audit import record
+from accounts.fields import refuse_unwritable
 from accounts.models import User
 from accounts.signup import terms_are_current
 from clinic.jobs.outbox import enqueue_mail
@@ -63,6 +64,10 @@ class AccountAdapter(DefaultAccountAdapter):
         )
 
     # --- Mail -------------------------------------------------------------------------------
+    def clean_email(self, email: str) -> str:
+        refuse_unwritable(email)
+        return str(super().clean_email(email))
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Puts the mail in the outbox: the answer takes the same time whether one is sent or not,
         and a worker that dies does not lose it."""

@@ -29,6 +29,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from accounts import staffing
+from accounts.fields import refuse_unwritable
 from accounts.models import AuditEvent, Patient, User
 
 page_or_form = require_http_methods(["GET", "HEAD", "POST"])
@@ -166,7 +167,9 @@ class ColleagueForm(forms.ModelForm):
         fields = ["email", "name", "role"]
 
     def clean_email(self) -> str:
-        return str(self.cleaned_data["email"]).lower()
+        email = str(self.cleaned_data["email"]).lower()
+        refuse_unwritable(email)
+        return email
 
 
 class AccountForm(forms.ModelForm):

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.mail.message import sanitize_address
 from django.core.validators import RegexValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -46,6 +47,21 @@ class NameField(forms.CharField):
         if any(unicodedata.category(character) in {"Cc", "Cs", "Co"} for character in name):
             raise ValidationError(_("Enter a name with visible characters."), code="invalid_name")
         return name
+
+
+def refuse_unwritable(address: str) -> None:
+    """Refuses an address that looks right and to which no mail can be written.
+
+    A part of a domain has at most 63 characters as name servers know it, where it may be longer
+    than what was typed.
+    """
+    try:
+        sanitize_address(address, "utf-8")
+    except ValueError as error:
+        raise ValidationError(
+            _("No mail can be sent to this address. Check what stands after the @."),
+            code="unwritable",
+        ) from error
 
 
 class PhoneField(forms.CharField):

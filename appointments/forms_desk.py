@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.fields import BirthDateField, NameField, PhoneField
+from accounts.fields import BirthDateField, NameField, PhoneField, refuse_unwritable
 from accounts.models import Patient, Sex
 from appointments.forms import PlainTextField, ReasonField
 from appointments.forms_hours import clock_field, day_field
@@ -42,6 +42,7 @@ class ChartForm(forms.Form):
     email = forms.EmailField(
         label=_("E-mail address"),
         required=False,
+        validators=[refuse_unwritable],
         help_text=_("Confirmations go there. Leave it empty if the patient has none."),
     )
 

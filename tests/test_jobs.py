@@ -253,6 +253,24 @@ def test_an_address_that_is_refused_for_good_is_not_tried_again(
 
 
 @pytest.mark.django_db
+def test_a_mail_that_cannot_be_written_is_given_up_and_stops_no_other(
+    smtp: Controller, inbox: Inbox
+) -> None:
+    # 63 characters are the most for a part of a domain, and as punycode this has more.
+    address = "x@" + "\u00e9" * 60 + ".example"
+    bad, good = enqueue("bad", to=address), enqueue("good")
+    assert outbox.send_mail_rows.func([bad.pk, good.pk]) == 1
+    bad.refresh_from_db()
+    assert bad.failed_at is not None and bad.last_error == "builtins.UnicodeError"
+    worse, better = enqueue("worse", to=address), enqueue("better")
+    assert send_due(now=timezone.now()) == 1
+    better.refresh_from_db()
+    worse.refresh_from_db()
+    assert better.sent_at is not None and worse.failed_at is not None
+    assert len(inbox.mails) == 2
+
+
+@pytest.mark.django_db
 def test_a_mail_whose_task_is_lost_is_still_sent(smtp: Controller, inbox: Inbox) -> None:
     enqueue()
     DBTaskResult.objects.all().delete()

@@ -155,7 +155,7 @@ def attempt(pk: int, *, now: datetime) -> str:
         return "skipped"
     try:
         message_of(mail).send()
-    except (OSError, smtplib.SMTPException) as error:
+    except Exception as error:  # whatever is wrong with one mail, those after it are sent
         return put_off(mail, error)
     OutgoingMail.objects.filter(pk=pk).update(
         sent_at=timezone.now(), claimed_until=None, last_error=""
@@ -194,7 +194,10 @@ def describe(error: Exception) -> str:
 
 
 def refused_for_good(error: Exception) -> bool:
-    """Whether the server says 5xx of this recipient or content (not of our own sign-in)."""
+    """Whether the server says 5xx of this recipient or content (not of our own sign-in), or the
+    mail cannot be written at all, such as to a domain that no name server can be asked for."""
+    if isinstance(error, ValueError):
+        return True
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError):
         found = codes(error)
         return bool(found) and all(code >= 500 for code in found)
