@@ -17,6 +17,7 @@ from appointments.emergency import given_since
 from clinic.directory.models import Doctor, DoctorQuerySet, Hospital, OpeningHours, Service
 from clinic.jobs.models import OutgoingMail, RegularJob
 from clinic.workplace.emergencies import RECENT
+from clinic.workplace.status import unwell
 
 APPROVALS_SHOWN = 10
 COUNTED_TO = 1000  # nobody needs to know exactly how many thousand
@@ -102,6 +103,12 @@ def _checks(now: datetime) -> list[Task]:
     failed = RegularJob.objects.exclude(last_error="").filter(finished_at__gte=F("started_at"))
     jobs = reverse("admin:jobs_regularjob_changelist")
     return [
+        Task(
+            unwell(now),
+            _("Backups and nightly checks that need you"),
+            reverse("operator_status"),
+            _("The page says what to do about each."),
+        ),
         Task(
             _counted(given_since(now - RECENT)),
             _("Records opened in an emergency, in 30 days"),

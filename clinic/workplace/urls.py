@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-from clinic.workplace import emergencies, views
+from clinic.workplace import emergencies, status, views
 
 urlpatterns = [
     path(
@@ -13,6 +13,7 @@ urlpatterns = [
         admin.site.admin_view(views.visit_status),
         name="visit_status",
     ),
+    path("status/", admin.site.admin_view(status.operator_status), name="operator_status"),
     path("emergencies/", admin.site.admin_view(emergencies.emergencies), name="emergencies"),
     path(
         "emergencies/<uuid:public_id>/",

@@ -33,6 +33,7 @@ SITE = [
     Row("admin/password_change/done/", STAFF, NO_FORM),
     Row("admin/autocomplete/", f"{OUTSIDE}{FORBIDDEN}", NO_FORM),
     Row("admin/jsi18n/", STAFF, NO_FORM),
+    Row("admin/status/", f"{OUTSIDE}404 404 404 200", NO_FORM),
     Row("admin/r/<path:content_type_id>/<path:object_id>/", NOT_FOUND, NOT_FOUND,
         address="/admin/r/1/1/"),
     Row("admin/(?P<url>.*)$", NOT_FOUND, NOT_FOUND, address="/admin/no-such-page/"),
