@@ -14,12 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django_tasks_db.models import DBTaskResult
 
 from accounts.models import User
-from appointments import reminders
+from appointments import mails, reminders
 from appointments.booking import book, cancel, reschedule
 from appointments.models import Appointment, Hours, Reminder, ReminderChoice, Status
 from appointments.reminders import choose, prune, send_due
 from clinic.directory.models import Visit
 from clinic.jobs.models import OutgoingMail
+from clinic.jobs.outbox import enqueue_mails
 from tests.appointments.desk import AT, NOW, REASON, Desk, open_desk
 from tests.cast import make_carer, make_patient, signed_in
 
@@ -88,7 +89,7 @@ def test_a_choice_that_was_changed_holds_for_visits_that_are_booked(
 
 
 @pytest.mark.parametrize(
-    ("hours", "booked", "mails"),
+    ("hours", "booked", "count"),
     [
         (Hours.DAY, DAY + A_MOMENT, 1),
         (Hours.DAY, DAY, 0),
@@ -98,12 +99,12 @@ def test_a_choice_that_was_changed_holds_for_visits_that_are_booked(
     ],
 )
 def test_what_is_booked_within_the_time_has_no_reminder(
-    desk: Desk, alice: User, hours: Hours, booked: timedelta, mails: int
+    desk: Desk, alice: User, hours: Hours, booked: timedelta, count: int
 ) -> None:
     choose(user=alice, hours=hours)
     make(desk, alice, now=AT - booked)
     found = sum(send_due(now=AT - timedelta(hours=left)) for left in (48, 24, 12, 1))
-    assert found == len(reminded()) == mails
+    assert found == len(reminded()) == count
 
 
 def test_a_moved_visit_is_reminded_of_at_its_new_time_alone(desk: Desk, alice: User) -> None:
@@ -268,7 +269,7 @@ def test_the_bulk_way_tells_whom_the_other_mails_tell(
     ]
     parts = [Appointment.objects.with_parts().get(pk=visit.pk) for visit in visits]
     told = reminders.recipients(parts, now=NOW)
-    assert [told[v.pk] for v in parts] == [reminders.mails.recipient(v, now=NOW) for v in parts]
+    assert [told[v.pk] for v in parts] == [mails.recipient(v, now=NOW) for v in parts]
     assert told[visits[3].pk] == (None, "")
 
 
@@ -277,14 +278,14 @@ def test_one_visit_that_cannot_be_written_about_keeps_nobody_else_waiting(
 ) -> None:
     broken = make(desk, alice)
     make(desk, charlie, AT + timedelta(hours=1))
-    write = reminders.mails.reminder
+    write = mails.reminder
 
     def fail_for_one(visit: Appointment, **facts: Any) -> Any:
         if visit.pk == broken.pk:
             raise ValueError("no such template")
         return write(visit, **facts)
 
-    monkeypatch.setattr(reminders.mails, "reminder", fail_for_one)
+    monkeypatch.setattr(mails, "reminder", fail_for_one)
     assert send_due(now=AT - timedelta(hours=2)) == 1
     assert [mail.to for mail in reminded()] == [charlie.email]
     assert how() == ["failed", "mailed"]
@@ -306,7 +307,7 @@ def test_a_worker_that_dies_before_its_commit_leaves_everything_to_the_next(
     make(desk, alice)
     make(desk, charlie, AT + timedelta(hours=1))
     with monkeypatch.context() as dying:
-        stored = reminders.enqueue_mails
+        stored = enqueue_mails
 
         def store_and_die(*args: Any, **facts: Any) -> int:
             stored(*args, **facts)

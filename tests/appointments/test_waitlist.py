@@ -79,7 +79,7 @@ def visit_of(desk: Desk, user: User, at: datetime = AT, *, now: datetime = NOW) 
 
 
 def wait(desk: Desk, user: User, *, now: datetime = NOW, **facts: Any) -> WaitlistEntry:
-    given = {
+    given: dict[str, Any] = {
         "patient": user.chart,
         "wish": Wish(desk.hospital, service=desk.service),
         "earliest": TODAY,
@@ -235,7 +235,10 @@ def test_what_is_called_off_is_offered_to_nobody_until_that_is_undone(
 ) -> None:
     visit = visit_of(desk, alice)
     wait(desk, charlie)
-    span = {"starts_at": AT - timedelta(hours=1), "ends_at": AT + timedelta(hours=5)}
+    span: dict[str, Any] = {
+        "starts_at": AT - timedelta(hours=1),
+        "ends_at": AT + timedelta(hours=5),
+    }
     hit = hit_by_time_off(doctor=desk.doctor, now=NOW, **span)
     take_time_off(doctor=desk.doctor, why="", what="tell", seen=[str(visit.public_id)],
                   by=administrator, now=NOW, **span)  # fmt: skip
@@ -263,8 +266,10 @@ def test_more_hours_are_offered(desk: Desk, charlie: User, administrator: User) 
 def test_a_holiday_on_which_the_hospital_opens_is_offered(
     desk: Desk, charlie: User, administrator: User
 ) -> None:
-    closing = {"hospital": desk.hospital, "day": WEEK_LATER, "name": "", "what": "keep",
-               "seen": [], "by": administrator, "now": NOW}  # fmt: skip
+    closing: dict[str, Any] = {
+        "hospital": desk.hospital, "day": WEEK_LATER, "name": "", "what": "keep", "seen": [],
+        "by": administrator, "now": NOW,
+    }  # fmt: skip
     change_day(is_open=False, **closing)
     wait(desk, charlie)
     assert offer_due(now=NOW) == 0
@@ -337,7 +342,7 @@ def test_two_free_times_go_to_two_people_at_once(desk: Desk, alice: User, charli
     wait(desk, charlie)
     wait(desk, alice)
     staff = make_staff("dora@example.org", role=Role.ADMINISTRATOR)
-    span = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
+    span: dict[str, Any] = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
     take_time_off(doctor=desk.doctor, why="", what="keep", seen=[], by=staff, now=NOW, **span)
     end_time_off(period=TimeOff.objects.get(), by=staff, now=NOW)
     assert offer_due(now=NOW) == 2
@@ -430,7 +435,7 @@ def test_new_patients_are_not_told_of_times_they_could_not_book(desk: Desk, char
     desk.doctor.accepts_new = False
     desk.doctor.save()
     staff = make_staff("dora@example.org", role=Role.ADMINISTRATOR)
-    span = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
+    span: dict[str, Any] = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
     take_time_off(doctor=desk.doctor, why="", what="keep", seen=[], by=staff, now=NOW, **span)
     end_time_off(period=TimeOff.objects.get(), by=staff, now=NOW)
     assert offer_due(now=NOW) == 0
