@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.tool import backups, cluster, release, rotation, secrets
+from deploy.tool import backups, before, cluster, pause, release, rotation, secrets
 from deploy.tool.docker import Problem, docker, require_manager
 from deploy.tool.jobs import service_name
 from deploy.tool.settings import Settings
@@ -35,17 +35,18 @@ def init(settings: Settings, asked: argparse.Namespace) -> None:
     if asked.secrets_only:
         return
     deploy(settings, asked)
-    if asked.administrator:
+    if asked.administrator and not asked.no_migrate:
         say(release.manage(settings, "create_administrator", asked.administrator))
 
 
 def deploy(settings: Settings, asked: argparse.Namespace) -> None:
     settings.require_site()
+    pause.require_running(settings)
     if asked.tag:
         settings.use_tag(asked.tag)
     missing = [
         name
-        for group in secrets.GROUPS.values()
+        for group in secrets.groups(settings).values()
         for name in group
         if name not in secrets.versions("secret", settings.stack)
     ]
@@ -55,10 +56,17 @@ def deploy(settings: Settings, asked: argparse.Namespace) -> None:
     is_first = not rotation.is_running(settings, "web")
     if is_first:
         release.apply(settings)
-    say(release.migrate(settings))
+    migrates = not getattr(asked, "no_migrate", False)
+    if migrates:
+        say(release.migrate(settings))
     if not is_first:
         release.apply(settings)
     say(status_line(settings))
+    if not migrates:
+        say(
+            "The database was left as it is. Restore a backup into it with `deploy/stack restore`, "
+            "or bring it to this release with `deploy/stack deploy`."
+        )
 
 
 def update(settings: Settings, asked: argparse.Namespace) -> None:
@@ -88,6 +96,7 @@ def status(settings: Settings, asked: argparse.Namespace) -> None:
 
 def scale(settings: Settings, asked: argparse.Namespace) -> None:
     release.require_deployed(settings)
+    pause.require_running(settings)
     wanted = {}
     for word in asked.services:
         service, _, number = word.partition("=")
@@ -108,8 +117,14 @@ def scale(settings: Settings, asked: argparse.Namespace) -> None:
 
 
 def roll_back(settings: Settings, asked: argparse.Namespace) -> None:
+    settings.require_site()
     release.require_deployed(settings)
-    say(f"Back to what ran before: {', '.join(release.rollback(settings))}.")
+    pause.require_running(settings)
+    named = [name for name in before.SERVICES if settings.get(name)]
+    for line in release.rollback(settings):
+        say(line)
+    if named:
+        say(f"Change {', '.join(named)} in your settings, or the next command undoes this.")
 
 
 def handle_secrets(settings: Settings, asked: argparse.Namespace) -> None:
@@ -119,9 +134,11 @@ def handle_secrets(settings: Settings, asked: argparse.Namespace) -> None:
         say(f"Secrets made: {', '.join(made)}." if made else "All secrets are there.")
     elif asked.what == "rotate":
         if not asked.name:
-            raise Problem(f"Say which one: {', '.join(secrets.GROUPS)}.")
+            raise Problem(f"Say which one: {', '.join(secrets.groups(settings))}.")
+        pause.require_running(settings)
         say(rotation.rotate(settings, asked.name))
     elif asked.what == "retire":
+        pause.require_running(settings)
         say(rotation.retire(settings))
     else:
         for kind in ("secret", "config"):
@@ -135,7 +152,20 @@ def backup(settings: Settings, asked: argparse.Namespace) -> None:
 
 def restore(settings: Settings, asked: argparse.Namespace) -> None:
     settings.require_site()
-    say(backups.restore(settings, key=asked.key, at=asked.at, sure=asked.yes))
+    say(
+        backups.restore(
+            settings,
+            key=asked.key,
+            options=backups.options(at=asked.at, server=asked.server, with_drop=asked.with_drop),
+            sure=asked.yes,
+        )
+    )
+
+
+def resume(settings: Settings, asked: argparse.Namespace) -> None:
+    settings.require_site()
+    release.require_deployed(settings)
+    say(backups.resume(settings))
 
 
 def drill(settings: Settings, asked: argparse.Namespace) -> None:
@@ -169,6 +199,9 @@ def parser() -> argparse.ArgumentParser:
     ):
         first.add_argument(f"--{role}", metavar="NODES", help=text)
     first.add_argument("--administrator", metavar="EMAIL", help="first administrator; gets a mail")
+    first.add_argument(
+        "--no-migrate", action="store_true", help="leave the database empty, for a restore"
+    )
     first.add_argument("--secrets-only", action="store_true", help="deploy nothing yet")
     first.set_defaults(run=init)
 
@@ -202,8 +235,15 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser("restore", help="a backup into the empty database")
     again.add_argument("--key", type=Path, required=True, help="file with the private key of age")
     again.add_argument("--at", help="a moment, such as '2026-11-25 14:03:00' (UTC); default: all")
+    again.add_argument("--server", help="take the backups of this server; `backup list` names them")
+    again.add_argument(
+        "--with-drop", action="store_true", help="replay a DROP DATABASE that the logs hold"
+    )
     again.add_argument("--yes", action="store_true", help="do not ask")
     again.set_defaults(run=restore)
+    commands.add_parser(
+        "resume", help="starts the site again after a restore that did not end"
+    ).set_defaults(run=resume)
     trial = commands.add_parser(
         "drill", help="restores the newest backup beside the site and checks it"
     )

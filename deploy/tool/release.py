@@ -6,13 +6,12 @@ import time
 from datetime import datetime
 from typing import Any
 
-from deploy.tool import secrets
+from deploy.tool import before, monitoring, secrets
 from deploy.tool.docker import Problem, docker, inspect, inspect_all
 from deploy.tool.jobs import run_job, service_name
-from deploy.tool.settings import STACK_FILE, Settings
+from deploy.tool.settings import Settings
 
 APP_SERVICES = ("web", "ws", "worker")
-ROLLING = ("nginx", *APP_SERVICES)
 SETTLE_SECONDS = 900.0
 LOOK_SECONDS = 2.0  # every look costs the manager more than a page does
 QUIET_SECONDS = 4.0  # an update shows up in a service's state this soon
@@ -32,10 +31,15 @@ def replicas_now(settings: Settings) -> dict[str, str]:
     for service in (*APP_SERVICES, "backup"):
         state = inspect("service", service_name(settings, service))
         if state is not None and f"{service.upper()}_REPLICAS" not in settings.values:
-            found[f"{service.upper()}_REPLICAS"] = str(
-                state["Spec"]["Mode"]["Replicated"]["Replicas"]
+            found[f"{service.upper()}_REPLICAS"] = to_keep(
+                service, state["Spec"]["Mode"]["Replicated"]["Replicas"]
             )
     return found
+
+
+def to_keep(service: str, replicas: int) -> str:
+    """Nobody scales backups to none on purpose: an update never carries that over."""
+    return str(max(replicas, 1) if service == "backup" else replicas)
 
 
 def keep_images(settings: Settings) -> None:
@@ -58,11 +62,18 @@ def apply(settings: Settings, **more: str) -> None:
         **replicas_now(settings),
         **settings.environment(),
         **secrets.version_environment(settings),
+        **monitoring.config_environment(),
         **more,
     }
+    environment["RELEASE_BEFORE"] = before.written(
+        before.to_write(
+            running=images_now(settings), wanted=environment, label=label_before(settings)
+        )
+    )
     begun = time.time()
     docker(
-        *("stack", "deploy", "--compose-file", str(STACK_FILE), "--prune"),
+        *("stack", "deploy", "--prune"),
+        *(word for file in monitoring.files(settings) for word in ("--compose-file", str(file))),
         *("--resolve-image", settings.get("RESOLVE_IMAGE", "always")),
         *(("--with-registry-auth",) if settings.get("REGISTRY") else ()),
         settings.stack,
@@ -149,31 +160,27 @@ def manage(settings: Settings, *arguments: str) -> str:
     return run_job(settings, "migrate", ["manage", *arguments])
 
 
+def images_now(settings: Settings) -> dict[str, str]:
+    """The image of each service there is, with its digest."""
+    found = {}
+    for services in before.SERVICES.values():
+        for service in services:
+            state = inspect("service", service_name(settings, service))
+            if state is not None:
+                found[service] = state["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    return found
+
+
+def label_before(settings: Settings) -> str:
+    state = inspect("service", service_name(settings, "migrate")) or {"Spec": {}}
+    label: str = (state["Spec"].get("Labels") or {}).get(before.LABEL, "")
+    return label
+
+
 def rollback(settings: Settings) -> list[str]:
-    """Takes the services back to what ran before the last update. The database stays as it is."""
-    done = []
-    for service in ROLLING:
-        name = service_name(settings, service)
-        state = inspect("service", name)
-        if state is None or not state.get("PreviousSpec"):
-            continue
-        begun = time.time()
-        docker("service", "rollback", "--detach", name)
-        done.append(service)
-        _wait_for_rollback(name, begun=begun)
-    if not done:
-        raise Problem("There is nothing to go back to: no service was updated since it was made.")
-    return done
-
-
-def _wait_for_rollback(name: str, *, begun: float) -> None:
-    deadline = time.monotonic() + SETTLE_SECONDS
-    time.sleep(QUIET_SECONDS)
-    while True:
-        state = inspect("service", name) or {}
-        now = (state.get("UpdateStatus") or {}).get("State", "")
-        if now in {"rollback_completed", "completed", ""}:
-            return
-        if now == "rollback_paused" or time.monotonic() > deadline:
-            raise Problem(f"{name} could not go back. `docker service ps {name}` shows why.")
-        time.sleep(1)
+    """Takes the services back to the images before the last update that changed one; returns what
+    moved. Replicas, secrets and the database stay as they are."""
+    running = images_now(settings)
+    images = before.to_return_to(running=running, label=label_before(settings))
+    apply(settings, **images)
+    return before.moves(running, images)

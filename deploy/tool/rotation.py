@@ -11,8 +11,9 @@ from deploy.tool.settings import Settings
 
 
 def rotate(settings: Settings, group: str) -> str:
-    if group not in secrets.GROUPS:
-        raise Problem(f"There is no secret {group!r}. Choose of {', '.join(secrets.GROUPS)}.")
+    known = secrets.groups(settings)
+    if group not in known:
+        raise Problem(f"There is no secret {group!r}. Choose of {', '.join(known)}.")
     release.require_deployed(settings)
     if group == "secret_key":
         return _secret_key(settings)

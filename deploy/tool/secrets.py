@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from deploy.tool import monitoring
 from deploy.tool.docker import Problem, docker, inspect, names
 from deploy.tool.settings import ROOT, Settings
 
@@ -26,6 +27,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "mail": ("email_url",),
     "tls": ("tls_certificate", "tls_key"),
 }
+# Of the monitoring, made when MONITORING=1.
+MONITORING_GROUPS: dict[str, tuple[str, ...]] = {
+    "alert_webhook": ("alert_webhook",),
+    "watchdog_webhook": ("watchdog_webhook",),
+    "grafana": ("grafana_password",),
+}
+NOBODY = "http://127.0.0.1:9/nobody"  # without an address alerts stand in Alertmanager only
 CONFIGS = ("mysql_users", "backup_recipients")
 TLS_DAYS_LEFT = 1
 
@@ -84,7 +92,20 @@ def values_for(group: str, settings: Settings, folder: Path) -> dict[str, str]:
                 "EMAIL_URL=smtp+tls://USER:PASSWORD@HOST:587 (or consolemail:// to try it out)."
             )
         return {"email_url": url}
+    if group == "grafana":
+        return {"grafana_password": password()}
+    if group in MONITORING_GROUPS:
+        return {group: webhook(settings.get(f"{group.upper()}_URL"), f"{group.upper()}_URL")}
     return certificate(settings, folder)
+
+
+def webhook(url: str, name: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise Problem(
+            f"{name} is {url!r}. Set it to an address such as https://hooks.example.org/clinic, or "
+            "leave it out."
+        )
+    return url or NOBODY
 
 
 def certificate(settings: Settings, folder: Path) -> dict[str, str]:
@@ -165,12 +186,17 @@ def create_group(group: str, settings: Settings) -> list[str]:
     return list(values)
 
 
+def groups(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Those of this installation."""
+    return {**GROUPS, **(MONITORING_GROUPS if monitoring.wanted(settings) else {})}
+
+
 def create_missing(settings: Settings) -> list[str]:
     """Makes what is not there yet; returns the names. Halfway made groups are made anew."""
     made = []
     there = versions("secret", settings.stack)
     database_runs = inspect("service", f"{settings.stack}_mysql") is not None
-    for group, parts in GROUPS.items():
+    for group, parts in groups(settings).items():
         if all(part in there for part in parts):
             continue
         if database_runs and group in {"root", "database", "migrate", "backup"}:
@@ -251,7 +277,7 @@ def version_environment(settings: Settings) -> dict[str, str]:
 
 
 def _all_names() -> set[str]:
-    return {part for parts in GROUPS.values() for part in parts}
+    return {part for parts in {**GROUPS, **MONITORING_GROUPS}.values() for part in parts}
 
 
 def remove_unused(settings: Settings) -> list[str]:

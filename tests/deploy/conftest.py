@@ -17,6 +17,7 @@ if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
         *("test_edge_answers.py", "test_edge_limits.py", "test_edge_replicas.py"),
         *("test_edge_smuggling.py", "test_edge_start.py", "test_edge_tls.py", "test_sbom.py"),
         *("test_stack_files.py", "test_stack_tool.py", "test_task_start.py"),
+        *("test_tool_restore.py", "test_tool_rollback.py"),
     ]
 
 
