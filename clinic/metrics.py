@@ -8,6 +8,7 @@ share theirs through files in PROMETHEUS_MULTIPROC_DIR, a folder in memory that 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -18,11 +19,15 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 VISITS = Counter("clinic_visits", "Visits booked, moved and cancelled", ["what"])
 REFUSALS = Counter(
     "clinic_refusals", "What was refused, by action and reason", ["action", "reason"]
+)
+RESPONSES = Counter(
+    "clinic_responses", "Answers by status, those that a middleware gave included", ["status"]
 )
 MAILS = Counter("clinic_mails", "Attempts to send a mail, by outcome", ["outcome"])
 MESSAGES = Counter("clinic_messages", "Events of conversations that were stored")
@@ -44,3 +49,21 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def keep_of_process(folder: Path, pid: int) -> None:
+    """Adds what an ended process has counted to one file for all ended ones, and removes its own.
+
+    Each process has files of its own, which outlive it, since its numbers still count. Processes
+    are renewed now and then: their files would fill the folder, which is in memory.
+    """
+    mark_process_dead(pid, str(folder))
+    for kind in ("counter", "histogram", "summary"):
+        file = folder / f"{kind}_{pid}.db"
+        if not file.exists():
+            continue
+        kept = MmapedDict(str(folder / f"{kind}_ended.db"))
+        for key, value, moment, _ in MmapedDict.read_all_values_from_file(str(file)):
+            kept.write_value(key, kept.read_value(key)[0] + value, moment)
+        kept.close()
+        file.unlink()

@@ -18,6 +18,7 @@ from django_structlog.middlewares import RequestMiddleware
 from clinic import health, views
 from clinic.bodies import in_foreign_charset, is_upload, too_large
 from clinic.logs import frames_of, route_of, type_name
+from clinic.metrics import RESPONSES
 from clinic.outage import is_outage
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -74,6 +75,7 @@ class RequestLog(RequestMiddleware):
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         started: float = getattr(request, "_started", 0.0)
+        RESPONSES.labels(response.status_code).inc()
         level = "warning" if response.status_code >= 500 else "info"
         if request.path.startswith(settings.STATIC_URL) and response.status_code < 400:
             level = "debug"  # dozens per page where no NGINX serves them

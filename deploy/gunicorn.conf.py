@@ -53,6 +53,6 @@ if _shared:
 def child_exit(server: Any, worker: Any) -> None:
     """A process that ended is no longer counted among those that live."""
     if _shared:
-        from prometheus_client.multiprocess import mark_process_dead
+        from clinic.metrics import keep_of_process
 
-        mark_process_dead(worker.pid)
+        keep_of_process(Path(_shared), worker.pid)

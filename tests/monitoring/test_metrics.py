@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -25,6 +27,7 @@ from appointments.booking import book, cancel, reschedule
 from clinic.jobs.checks_log import note
 from clinic.jobs.measures import measures, waiting
 from clinic.jobs.models import Check, OutgoingMail, RegularJob
+from clinic.metrics import exposition, keep_of_process
 from clinic.nightly import check_audit, check_bookings
 from tests.appointments.desk import AT, NOW, open_desk
 
@@ -40,6 +43,11 @@ def numbers(text: str) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }  # fmt: skip
+
+
+def scraped_by_probe() -> dict[str, float]:
+    """As `scraped`, without a request."""
+    return numbers(exposition().decode())
 
 
 def scraped() -> dict[str, float]:
@@ -84,6 +92,18 @@ def test_visits_and_refusals_are_counted(alice: User) -> None:
     assert grown("clinic_visits_total{what=moved}") == 1
     assert grown("clinic_visits_total{what=cancelled}") == 1
     assert grown("clinic_refusals_total{action=visit.book,reason=taken}") == 1
+
+
+def test_an_answer_of_a_middleware_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OperationalError(2003, "no database")
+
+    monkeypatch.setattr(SessionMiddleware, "process_request", fails)
+    before = scraped_by_probe()
+    client = Client(raise_request_exception=False)
+    assert client.get("/").status_code == 503
+    name = "clinic_responses_total{status=503}"
+    assert scraped_by_probe().get(name, 0) == before.get(name, 0) + 1
 
 
 def test_labels_hold_no_words_of_people(alice: User) -> None:
@@ -171,6 +191,35 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     facts = {"DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}", "DEBUG": "1"}
     return plain | facts | more
+
+
+COUNT_IN_A_PROCESS = """
+import os, sys
+from prometheus_client import Counter, Histogram
+counter = Counter("renewed", "x", ["what"])
+counter.labels("a").inc(int(sys.argv[1]))
+Histogram("waited", "x").observe(0.2)
+print(os.getpid())
+"""
+
+
+def test_an_ended_process_leaves_its_numbers_and_no_files_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = environment(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    for times in (3, 4):
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT_IN_A_PROCESS, str(times)],
+            env=env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        keep_of_process(tmp_path, int(done.stdout))
+    assert {path.name for path in tmp_path.glob("*.db")} == {
+        "counter_ended.db", "histogram_ended.db",
+    }  # fmt: skip
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    found = scraped_by_probe()
+    assert found["renewed_total{what=a}"] == 7
+    assert found["waited_count{}"] == 2
 
 
 def test_gunicorns_processes_share_their_numbers(tmp_path: Path) -> None:
