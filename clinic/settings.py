@@ -190,6 +190,13 @@ else:
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=5",
         **_database.get("OPTIONS", {}),
     }
+    # Seconds after which a query without an answer is given up, for what serves people: a server
+    # that is frozen or cut off would keep each of their threads waiting.
+    if _patience := env.number("DATABASE_TIMEOUT", 0):
+        _database["OPTIONS"] |= {"read_timeout": _patience, "write_timeout": _patience}
+    # The authority of a managed server, whose certificate and name are then checked.
+    if _authority := env.file("DATABASE_CA"):
+        _database["OPTIONS"] |= {"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": _authority}}
     _database["CONN_MAX_AGE"] = env.number("CONN_MAX_AGE", 60)
     _database["CONN_HEALTH_CHECKS"] = True
     _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
