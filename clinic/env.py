@@ -36,6 +36,14 @@ def text(name: str, default: str | None = None, *, how: str = "") -> str:
     return default
 
 
+def file(name: str) -> str:
+    """The path of a file that is there and can be read; "" when unset."""
+    path = text(name, "")
+    if path and not os.access(path, os.R_OK):
+        raise ImproperlyConfigured(f"{name} names {path!r}, which is not a readable file.")
+    return path
+
+
 def flag(name: str, default: bool) -> bool:
     value = text(name, "").lower()
     if not value:
