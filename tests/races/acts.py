@@ -17,7 +17,7 @@ from appointments.holding import hold, release
 from appointments.models import Appointment
 from appointments.refusals import Refusal
 from clinic.directory.models import Service
-from tests.races import naive
+from tests.races import naive, remind
 
 Job = dict[str, Any]
 Outcome = dict[str, Any]
@@ -128,6 +128,10 @@ ACTS: dict[str, Callable[[Job, datetime], Outcome]] = {
     "hold_and_release": _hold_and_release,
     "move": _move,
     "cancel": _cancel,
+    "remind": lambda job, now: remind.send(datetime.fromisoformat(job["at"])),
+    "remind_without_claim": lambda job, now: remind.send_without_claim(
+        datetime.fromisoformat(job["at"])
+    ),
     "check_then_insert": _naive(naive.check_then_insert),
     "lock_after_read": _naive(naive.lock_after_read),
     "check_apart": _naive(naive.check_apart),

@@ -24,6 +24,7 @@ from clinic.directory.models import OpeningHours, Service
 from clinic.jobs.models import OutgoingMail
 from tests.appointments.visits import make_doctor, make_hospital
 from tests.cast import make_patient_user
+from tests.races import remind
 
 # Far ahead, because check_bookings looks at holds by the real clock and leaves out the past.
 NOW = datetime(2040, 6, 4, 12, 0, tzinfo=UTC)  # a Monday, 8 am in New York
@@ -143,6 +144,15 @@ def _check_bookings() -> list[Any]:
 def remove_unsafe() -> None:
     """Removes the visits of the unsafe writers, which alone have no key."""
     Appointment.objects.exclude(pk__in=BookingRequest.objects.values("appointment")).delete()
+
+
+def due(visits: list[int]) -> str:
+    """See `remind.due`; the moment as text, for another process."""
+    return remind.due(visits).isoformat()
+
+
+def mails(visits: list[int]) -> dict[str, int]:
+    return remind.mails(visits)
 
 
 def existing(keys: list[str]) -> dict[str, int]:
