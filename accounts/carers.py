@@ -1,9 +1,10 @@
 """What carers may do for a patient, and who agreed to it.
 
 Guarantee: an adult's record is shared only after the adult agreed, signed in or at reception; a
-child's by the parent or guardian who looks after the chart, until the child is of age. The patient
-takes any right back at any time; sockets and pages know it within seconds. Every change is stored
-with its audit row, every refusal leaves one.
+child's with a parent or guardian, who made the chart as such or is noted as such by reception,
+until the child is of age. The patient takes any right back at any time, with the own account or at
+reception; sockets and pages know it within seconds. Every change is stored with its audit row,
+every refusal leaves one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import record, record_refusal
-from accounts.models import Carer, Patient, Role, User, of_age_since
+from accounts.models import Carer, Patient, Relation, Role, User, of_age_since
 from accounts.people import Refused
 
 
@@ -33,9 +34,17 @@ class PatientAgrees(Refused):
     )
 
 
+class GuardianReads(Refused):
+    reason = "a guardian reads"
+    sentence = _(
+        "Only a parent or guardian reads a child's record. Reception notes who that is, in person."
+    )
+
+
 def carers_of(patient: Patient, now: datetime) -> Any:
-    """Who acts for ``patient`` now, with their accounts."""
-    running = Carer.objects.running(now).filter(patient=patient, user__is_active=True)
+    """Who acts for ``patient`` now, with their accounts, and whether each ``reads`` the record."""
+    running = Carer.objects.running(now).with_reads(now)
+    running = running.filter(patient=patient, user__is_active=True)
     return running.select_related("user").order_by("since", "pk")
 
 
@@ -58,19 +67,28 @@ def set_rights(
     _with(carer, "care.rights", by, now, change)
 
 
-def share_at_reception(*, carer: Carer, may_read_record: bool, by: User, now: datetime) -> None:
-    """Reception notes that the patient, in front of them, shares the record, or no longer does.
+def share_at_reception(
+    *, carer: Carer, relation: str, may_read_record: bool, by: User, now: datetime
+) -> None:
+    """Reception notes who a carer is, and that the patient, in front of them, shares the record or
+    no longer does. A child's is shared with a parent or guardian (`Relation.CHILD`) alone, until
+    the child is of age.
 
     The caller has looked the chart up among those that ``by`` knows. Raises `PatientAgrees` for a
-    patient with an account, who decides there.
+    patient with an account, who decides there, and `GuardianReads`.
     """
 
     def change(row: Carer) -> None:
         if not (by.is_active and by.is_staff and by.role == Role.RECEPTION):
             raise NotYourCarer
-        if may_read_record and row.patient.account_id is not None:
+        row.relation = Relation(relation)
+        child = is_child(row.patient, now)
+        if may_read_record and row.patient.account_id is not None and not _reads(row, now):
             raise PatientAgrees
-        _store(row, row.may_message, may_read_record, Carer.Agreed.RECEPTION, by, now)
+        if may_read_record and child and row.relation != Relation.CHILD:
+            raise GuardianReads
+        how = Carer.Agreed.MINOR if child else Carer.Agreed.RECEPTION
+        _store(row, row.may_message, may_read_record, how, by, now)
 
     _with(carer, "care.rights", by, now, change)
 
@@ -78,7 +96,8 @@ def share_at_reception(*, carer: Carer, may_read_record: bool, by: User, now: da
 def share_as_guardian(*, carer: Carer, by: User, now: datetime) -> None:
     """A parent or guardian says so, and reads the child's record until the child is of age.
 
-    Raises `PatientAgrees` unless the chart is a child's without an account of its own.
+    Raises `PatientAgrees` unless the chart is a child's without an account of its own, and
+    `GuardianReads` for a carer who is not noted as parent or guardian.
     """
 
     def change(row: Carer) -> None:
@@ -86,6 +105,8 @@ def share_as_guardian(*, carer: Carer, by: User, now: datetime) -> None:
             raise NotYourCarer
         if not is_child(row.patient, now):
             raise PatientAgrees
+        if row.relation != Relation.CHILD:
+            raise GuardianReads
         _store(row, row.may_message, True, Carer.Agreed.MINOR, by, now)
 
     _with(carer, "care.rights", by, now, change)
@@ -104,14 +125,19 @@ def end_carer(*, carer: Carer, by: User, now: datetime) -> None:
     _with(carer, "care.ended", by, now, change)
 
 
+def _reads(row: Carer, now: datetime) -> bool:
+    return Carer.objects.reading(now).filter(pk=row.pk).exists()
+
+
 def _store(
     row: Carer, may_message: bool, may_read_record: bool, how: str, by: User, now: datetime
 ) -> None:
     row.may_message = may_message
-    if may_read_record != row.may_read_record:
+    # A guardian's right that ended with childhood is in the row still, and counts for nothing.
+    if not may_read_record or not _reads(row, now):
         row.may_read_record = may_read_record
         row.agreed, row.agreed_at = (how, now) if may_read_record else ("", None)
-    row.save(update_fields=["may_message", "may_read_record", "agreed", "agreed_at"])
+    row.save(update_fields=["relation", "may_message", "may_read_record", "agreed", "agreed_at"])
 
 
 def _with(
@@ -126,7 +152,7 @@ def _with(
             if row is None:
                 raise NotYourCarer
             change(row)
-            rights = f"messages {row.may_message}, record {row.may_read_record}"
+            rights = f"{row.relation}, messages {row.may_message}, record {row.may_read_record}"
             detail = rights if action == "care.rights" else ""
             record(action, actor=by, patient=row.patient, subject=row, detail=detail, now=now)
     except Refused as refusal:

@@ -97,27 +97,21 @@ class PatientQuerySet(models.QuerySet["Patient"]):
 
     def in_care_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
         """Charts ``user`` may book for: the own one, and those with a running `Carer` row."""
-        return self._of(user, now)
+        return self._of(user, Carer.objects.running(now or timezone.now()))
 
     def messages_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
         """Charts whose messages ``user`` reads and writes: own, and as a carer with that right."""
-        return self._of(user, now, Q(may_message=True))
+        return self._of(user, Carer.objects.running(now or timezone.now()).filter(may_message=True))
 
     def record_of(self, user: Any, now: datetime | None = None) -> PatientQuerySet:
-        """Charts whose record ``user`` may read: the own one, and as a carer with that right.
+        """Charts whose record ``user`` may read: the own one, and as a carer with that right."""
+        return self._of(user, Carer.objects.reading(now or timezone.now()))
 
-        What a parent or guardian has for a child ends on the day the child is of age.
-        """
-        now = now or timezone.now()
-        grown_up = Q(agreed=Carer.Agreed.MINOR, patient__birth_date__lte=of_age_since(now.date()))
-        return self._of(user, now, Q(may_read_record=True) & ~grown_up)
-
-    def _of(self, user: Any, now: datetime | None, right: Q | None = None) -> PatientQuerySet:
+    def _of(self, user: Any, carers: CarerQuerySet) -> PatientQuerySet:
         if not user.is_authenticated or not user.is_active:
             return self.none()
-        running = Carer.objects.running(now or timezone.now()).filter(right or Q(), user=user)
         # Read at once: a subquery beside an OR makes MySQL and MariaDB read every chart there is.
-        shared = list(running.values_list("patient_id", flat=True))
+        shared = list(carers.filter(user=user).values_list("patient_id", flat=True))
         return self.filter(Q(account=user) | Q(pk__in=shared))
 
 
@@ -200,6 +194,19 @@ class Patient(models.Model):
 class CarerQuerySet(models.QuerySet["Carer"]):
     def running(self, now: datetime) -> CarerQuerySet:
         return self.filter(Q(until=None) | Q(until__gt=now), since__lte=now)
+
+    def reading(self, now: datetime) -> CarerQuerySet:
+        """Those who may read the record; nothing else says who they are.
+
+        What a parent or guardian has for a child ends on the day the child is of age.
+        """
+        grown_up = Q(agreed=Carer.Agreed.MINOR, patient__birth_date__lte=of_age_since(now.date()))
+        return self.running(now).filter(~grown_up, may_read_record=True)
+
+    def with_reads(self, now: datetime) -> Any:
+        """Each with ``reads``: whether it is one of `reading`."""
+        reads = models.Exists(Carer.objects.reading(now).filter(pk=models.OuterRef("pk")))
+        return self.annotate(reads=reads)
 
 
 class Relation(models.TextChoices):

@@ -128,7 +128,8 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 def people_list(request: HttpRequest) -> HttpResponse:
     user, now = _account(request), timezone.now()
-    carers = Carer.objects.running(now).filter(user=user).select_related("patient")
+    carers = Carer.objects.running(now).with_reads(now).filter(user=user)
+    carers = carers.select_related("patient")
     return render(
         request,
         "accounts/people.html",

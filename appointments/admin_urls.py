@@ -8,7 +8,12 @@ from django.contrib import admin
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from appointments import views_desk_book, views_desk_patients, views_desk_visits
+from appointments import (
+    views_desk_book,
+    views_desk_carers,
+    views_desk_patients,
+    views_desk_visits,
+)
 from appointments import views_hours as hours
 
 
@@ -32,6 +37,11 @@ urlpatterns = [
         "patients/<uuid:public_id>/code/",
         guarded(patients.desk_patient_code),
         name="desk_patient_code",
+    ),
+    path(
+        "patients/<uuid:public_id>/carers/<uuid:user_id>/",
+        guarded(require_POST(views_desk_carers.desk_carer)),
+        name="desk_carer",
     ),
     path("book/", guarded(views_desk_book.desk_book), name="desk_book"),
     path("call-off/", guarded(visits.call_off_page), name="call_off"),

@@ -257,9 +257,7 @@ def _patients_side(patient: Patient, now: datetime) -> list[tuple[User | None, s
         return [(own, own.email)]
     if patient.email:
         return [(None, patient.email)]
-    carers = Carer.objects.running(now).filter(
-        patient=patient, may_read_record=True, user__is_active=True
-    )
+    carers = Carer.objects.reading(now).filter(patient=patient, user__is_active=True)
     return [(carer.user, carer.user.email) for carer in carers.select_related("user")]
 
 

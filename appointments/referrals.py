@@ -296,7 +296,7 @@ def _check(patient: Patient, doctor: Doctor, to: Doctor, reason: str, now: datet
 
 def _who_answers(patient: Patient, now: datetime) -> list[User]:
     """Accounts that can decide: the patient's own, and carers who may read the record."""
-    carers = Carer.objects.running(now).filter(patient=patient, may_read_record=True)
+    carers = Carer.objects.reading(now).filter(patient=patient)
     users = User.objects.filter(is_active=True).filter(
         Q(pk=patient.account_id) | Q(pk__in=list(carers.values_list("user", flat=True)))
     )

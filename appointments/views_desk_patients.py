@@ -16,13 +16,15 @@ from django.views.decorators.http import require_POST
 
 from accounts import people
 from accounts.audit import record, record_shown
-from accounts.models import Carer, LinkCode, Patient, Role
+from accounts.carers import carers_of
+from accounts.models import LinkCode, Patient, Role
 from appointments.care import known_to_reception
 from appointments.desk_pages import desk_page, patient_or_404, staff_or_404
 from appointments.forms_desk import ChartForm, NewPatientForm, chart_initial
 from appointments.models import Appointment
 from appointments.refusals import Refusal
 from appointments.registering import LikelyDuplicates, correct, last_digits, register, take_over
+from appointments.views_desk_carers import relations
 from clinic.directory.staff import hospitals_of
 
 FOUND = 25  # of a search; whoever sees more than a page of namesakes asks for the birth date
@@ -157,7 +159,8 @@ def desk_patient(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         form=form,
         upcoming=visits.upcoming(now).order_by("starts_at")[:20],
         past=visits.filter(starts_at__lte=now).order_by("-starts_at")[:10],
-        carers=Carer.objects.running(now).filter(patient=patient).select_related("user"),
+        carers=carers_of(patient, now),
+        relations=relations(),
     )
 
 

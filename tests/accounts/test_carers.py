@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accounts.carers import (
+    GuardianReads,
     NotYourCarer,
     PatientAgrees,
     carers_of,
@@ -16,7 +17,7 @@ from accounts.carers import (
     share_as_guardian,
     share_at_reception,
 )
-from accounts.models import AuditEvent, Carer, Patient, User
+from accounts.models import AuditEvent, Carer, Patient, Relation, User
 from tests.cast import make_account, make_carer, make_patient, make_staff
 
 pytestmark = pytest.mark.django_db
@@ -89,11 +90,11 @@ def test_nobody_but_the_patient_sets_rights(
 def test_reception_notes_what_a_patient_without_account_says(bob: User, reception: User) -> None:
     nora = make_patient()
     care = make_carer(bob, nora)
-    share_at_reception(carer=care, may_read_record=True, by=reception, now=NOW)
+    share_at_reception(carer=care, relation="partner", may_read_record=True, by=reception, now=NOW)
     assert readers(nora) == {bob.email}
     care.refresh_from_db()
-    assert care.agreed == Carer.Agreed.RECEPTION
-    share_at_reception(carer=care, may_read_record=False, by=reception, now=NOW)
+    assert (care.agreed, care.relation) == (Carer.Agreed.RECEPTION, Relation.PARTNER)
+    share_at_reception(carer=care, relation="partner", may_read_record=False, by=reception, now=NOW)
     assert readers(nora) == set()
     care.refresh_from_db()
     assert (care.agreed, care.agreed_at) == ("", None)
@@ -103,8 +104,36 @@ def test_reception_does_not_agree_for_somebody_with_an_account(
     alice: User, care: Carer, reception: User
 ) -> None:
     with pytest.raises(PatientAgrees):
-        share_at_reception(carer=care, may_read_record=True, by=reception, now=NOW)
+        share_at_reception(
+            carer=care, relation="other", may_read_record=True, by=reception, now=NOW
+        )
     assert readers(alice.chart) == {alice.email}
+
+
+def test_a_childs_record_is_shared_with_whom_reception_notes_as_guardian(
+    bob: User, reception: User
+) -> None:
+    child = make_patient("Kim Tanaka", birth_date=date(2014, 1, 1))
+    care = make_carer(bob, child)  # by reception's code, which asks for no relation
+    with pytest.raises(GuardianReads):
+        share_as_guardian(carer=care, by=bob, now=NOW)
+    with pytest.raises(GuardianReads):
+        share_at_reception(
+            carer=care, relation="other", may_read_record=True, by=reception, now=NOW
+        )
+    assert readers(child) == set()
+    share_at_reception(carer=care, relation="child", may_read_record=True, by=reception, now=NOW)
+    care.refresh_from_db()
+    assert care.agreed == Carer.Agreed.MINOR
+    assert readers(child) == {bob.email}
+    with pytest.raises(GuardianReads):  # taking the relation away takes the right along
+        share_at_reception(
+            carer=care, relation="other", may_read_record=True, by=reception, now=NOW
+        )
+    grown = datetime(2033, 1, 1, 15, 0, tzinfo=UTC)
+    assert readers(child, grown) == set()
+    share_at_reception(carer=care, relation="child", may_read_record=True, by=reception, now=grown)
+    assert readers(child, grown) == {bob.email}  # grown up, and agreed anew
 
 
 @pytest.mark.parametrize(
@@ -125,7 +154,7 @@ def test_a_guardian_reads_a_childs_record_and_no_adults(
     chart = Patient.objects.create(
         name="Kim Tanaka", birth_date=born, account=owner, created_at=NOW
     )
-    care = make_carer(bob, chart)
+    care = make_carer(bob, chart, Relation.CHILD)
     if allowed:
         share_as_guardian(carer=care, by=bob, now=NOW)
     else:
@@ -136,7 +165,7 @@ def test_a_guardian_reads_a_childs_record_and_no_adults(
 
 def test_a_guardians_right_ends_when_the_child_is_of_age(bob: User) -> None:
     chart = Patient.objects.create(name="Kim Tanaka", birth_date=date(2008, 11, 5), created_at=NOW)
-    care = make_carer(bob, chart)
+    care = make_carer(bob, chart, Relation.CHILD)
     share_as_guardian(carer=care, by=bob, now=NOW)
     assert readers(chart, datetime(2026, 11, 4, 23, 59, tzinfo=UTC)) == {bob.email}
     assert readers(chart, datetime(2026, 11, 5, 0, 1, tzinfo=UTC)) == set()
@@ -164,6 +193,6 @@ def test_staff_who_were_disabled_change_nothing(bob: User) -> None:
     care = make_carer(bob, nora)
     gone: Any = make_staff("gone@example.org", is_active=False)
     with pytest.raises(NotYourCarer):
-        share_at_reception(carer=care, may_read_record=True, by=gone, now=NOW)
+        share_at_reception(carer=care, relation="other", may_read_record=True, by=gone, now=NOW)
     with pytest.raises(NotYourCarer):
         end_carer(carer=care, by=gone, now=NOW)

@@ -18,7 +18,7 @@ from appointments.booking import book
 from appointments.models import Appointment, Registration, Status
 from clinic.directory.models import HospitalStaff, TimeOff
 from tests.appointments.desk import Desk, iso, open_desk
-from tests.cast import make_patient, make_staff, signed_in
+from tests.cast import make_carer, make_patient, make_staff, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -292,6 +292,29 @@ def test_a_one_time_code_is_given_for_a_known_patient(
     assert LinkCode.objects.count() == 1
 
 
+def test_reception_notes_what_a_carer_may_do(
+    desk: Desk, client: Client, nora: Patient, bob: User
+) -> None:
+    care = make_carer(bob, nora)
+    address = reverse("desk_carer", args=[nora.public_id, bob.public_id])
+    assert address in client.get(reverse("desk_patient", args=[nora.public_id])).content.decode()
+    assert client.get(address).status_code == 405
+    assert client.post(address, {"relation": "cousin"}).status_code == 404
+    shared = {"relation": "partner", "may_read_record": "on"}
+    assert client.post(address, shared).status_code == 302
+    care.refresh_from_db()
+    assert (care.relation, care.may_read_record, care.agreed) == ("partner", True, "reception")
+    assert client.post(address, {"relation": "partner"}).status_code == 302
+    care.refresh_from_db()
+    assert not care.may_read_record
+    assert client.post(address, {"action": "end"}).status_code == 302
+    assert client.post(address, {"action": "end"}).status_code == 404
+    actions = AuditEvent.objects.filter(patient=nora, action__startswith="care.")
+    assert list(actions.order_by("number").values_list("action", flat=True)) == [
+        "care.rights", "care.rights", "care.ended",
+    ]  # fmt: skip
+
+
 def test_a_visit_goes_to_a_colleague(desk: Desk, client: Client, rita: User, nora: Patient) -> None:
     client.post(BOOK, wish(desk, nora, in_days(9)))
     visit = Appointment.objects.get()
@@ -340,7 +363,7 @@ def test_a_morning_is_called_off_after_a_look(desk: Desk, client: Client, nora: 
     stale = client.post("/admin/call-off/", entries | {"asked": "1"})
     assert stale.status_code == 409
     assert not TimeOff.objects.exists()
-    done = client.post("/admin/call-off/", entries | {"asked": "1", "seen": str(visit.public_id)})
+    done = client.post("/admin/call-off/", entries | {"asked": "1", "seen": look_of([visit])})
     assert "To be called: no e-mail address" in text_of(done)
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from accounts.models import AuditEvent, Carer, Patient, Role, User
+from accounts.models import AuditEvent, Carer, Patient, Relation, Role, User
 from appointments import referrals
 from appointments.care import has_care_of
+from appointments.emergency import open_in_emergency
 from appointments.models import CareRelation, Referral
 from appointments.referrals import answer, refer, withdraw
 from appointments.refusals import Refusal
@@ -146,6 +147,27 @@ def test_a_patient_without_an_account_agrees_in_person(doctor: Doctor, colleague
     assert not OutgoingMail.objects.exists()
     event = AuditEvent.objects.get(action="referral.made")
     assert event.detail == f"{colleague.slug} (in person)"
+
+
+def test_a_former_guardian_of_an_adult_is_neither_asked_nor_told(
+    doctor: Doctor, colleague: Doctor, bob: User
+) -> None:
+    grown = make_patient("Kim Tanaka", birth_date=date(2006, 1, 1))
+    Carer.objects.create(
+        user=bob, patient=grown, relation=Relation.CHILD, since=NOW - timedelta(days=900),
+        may_read_record=True, agreed=Carer.Agreed.MINOR, agreed_at=NOW - timedelta(days=900),
+    )  # fmt: skip
+    take_into_care(doctor, grown)
+    with pytest.raises(referrals.NobodyAnswers):
+        referred(doctor, colleague, grown)
+    referred(doctor, colleague, grown, in_person=True)
+    assert reads(colleague, grown)
+    stranger = make_colleague("eve@example.org", "Eve Stone")
+    open_in_emergency(
+        doctor=stranger, patient=grown, reason="Unconscious after a fall", by=user_of(stranger),
+        now=NOW,
+    )  # fmt: skip
+    assert not OutgoingMail.objects.filter(to=bob.email).exists()
 
 
 def test_nobody_agrees_in_person_for_a_patient_with_an_account(

@@ -17,6 +17,7 @@ NO_DESK_PAGE = {
     "emergencies": "of the workplace; tests/browser/test_workplace.py has it",
     "emergency_of": "of the workplace; tests/browser/test_workplace.py has it",
     "desk_patient_use": "takes a form",
+    "desk_carer": "takes a form",
     "hours_off_end": "takes a form",
     "record_upload": "takes a form",
     "record_document": "a file of a record",
