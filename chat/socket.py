@@ -51,6 +51,7 @@ from chat.models import Conversation
 from chat.origins import is_allowed
 from chat.outbox import AsgiFlow, Outbox, Outgoing
 from chat.sight import Identity, Party
+from clinic.net import client_address
 
 SUBPROTOCOL = "clinic.chat.v1"
 PATH = "/ws/chat/"
@@ -99,7 +100,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: SendEvent) 
         return
     offered = scope.get("subprotocols") or []
     # Before it is accepted, so that no frame goes another way than the ones after it.
-    socket = ChatSocket(scope.get("clinic.flow") or AsgiFlow(send), hub_here())
+    socket = ChatSocket(scope.get("clinic.flow") or AsgiFlow(send), hub_here(), origin_of(scope))
     await send(
         {
             "type": "websocket.accept",
@@ -110,6 +111,14 @@ async def application(scope: dict[str, Any], receive: Receive, send: SendEvent) 
         await socket.run(session_key(scope), receive)
     finally:
         socket.gone()
+
+
+def origin_of(scope: dict[str, Any]) -> audit.Origin:
+    """For the audit trail: the client's address, and the number that NGINX gave the request."""
+    ids = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    known = ids[0].decode("latin1") if ids and settings.TRUSTED_PROXY_COUNT else ""
+    is_one = known.isascii() and known.isalnum()
+    return audit.Origin(client_address(scope), known if is_one else "")
 
 
 def session_key(scope: dict[str, Any]) -> str | None:
@@ -130,6 +139,7 @@ class ChatSocket(Seat):
         "_floors",
         "_held",
         "_hub",
+        "_origin",
         "_outbox",
         "_syncing",
         "_syncs",
@@ -138,8 +148,9 @@ class ChatSocket(Seat):
         "identity",
     )
 
-    def __init__(self, flow: Any, hub: Hub) -> None:
+    def __init__(self, flow: Any, hub: Hub, origin: audit.Origin = audit.NOWHERE) -> None:
         self._hub = hub
+        self._origin = origin
         self._outbox = Outbox(flow)
         # A client may speak before it is welcomed.
         self._early: list[str | None] | None = []
@@ -439,7 +450,8 @@ class ChatSocket(Seat):
         warned = self._warned = self._warned or set()
         if conversation not in warned and len(warned) < 1_000:
             warned.add(conversation)
-            self._hub.spawn(_audit_refusal(self._hub, self.identity, conversation))
+            refusal = _audit_refusal(self._hub, self.identity, conversation, self._origin)
+            self._hub.spawn(refusal)
 
     def _error(
         self,
@@ -455,25 +467,31 @@ class ChatSocket(Seat):
         self._outbox.put(Outgoing(dump(frame)))
 
 
-async def _audit_refusal(hub: Hub, identity: Identity, conversation: UUID) -> None:
+async def _audit_refusal(
+    hub: Hub, identity: Identity, conversation: UUID, origin: audit.Origin
+) -> None:
     try:
-        await hub.slow_pool.run(_store_refusal, identity.user_id, conversation)
+        await hub.slow_pool.run(_store_refusal, identity.user_id, conversation, origin)
     except Exception as error:
         logger.warning("chat_audit_failed", error=type(error).__name__)
 
 
-def _store_refusal(user_id: int, conversation: UUID) -> None:
+def _store_refusal(user_id: int, conversation: UUID, origin: audit.Origin) -> None:
     patient = Patient.objects.filter(conversations__public_id=conversation).first()
     if patient is None:
         return  # an id of nothing concerns nobody
     user = User.objects.get(pk=user_id)
     if Conversation.objects.visible_to(user).filter(public_id=conversation).exists():
         return  # one's own: a message or file in it was not found
-    audit.record_refusal(
-        "conversation.write",
-        actor=user,
-        patient=patient,
-        subject=Conversation.objects.get(public_id=conversation),
-        reason="not a participant",
-    )
+    token = audit.current_origin.set(origin)
+    try:
+        audit.record_refusal(
+            "conversation.write",
+            actor=user,
+            patient=patient,
+            subject=Conversation.objects.get(public_id=conversation),
+            reason="not a participant",
+        )
+    finally:
+        audit.current_origin.reset(token)
     logger.warning("chat_refused", at=timezone.now().isoformat())

@@ -1,4 +1,4 @@
-"""`make lint`: style, templates, types, import contract, migrations and the deployment checks.
+"""`make lint`: style, templates, types, import contract, migrations and the deployment.
 
 All checks run, also after one has failed, so that one look shows everything there is to do.
 """
@@ -56,12 +56,16 @@ def checks(python: str, scratch: str) -> Iterator[Check]:
     yield Check("mypy", [python, "-m", "mypy"], plain)
     yield Check("import contract", [str(tool / "lint-imports"), "--no-cache"], plain)
     yield Check("migrations", [*manage, "makemigrations", "--check", "--dry-run"], plain)
+    yield Check("migrations as updates", [python, "-m", "tools.lint_migrations"], plain)
     yield Check(
         "deployment checks",
         [*manage, "check", "--deploy", "--fail-level", "WARNING"],
         production_environment(),
     )
     yield Check("pinned requirements", [python, "-m", "tools.pins", "--check"], plain)
+    yield Check("list of parts (SBOM)", [python, "-m", "tools.sbom"], plain)
+    yield Check("NGINX (gixy)", [python, "-m", "tools.edge"], plain)
+    yield Check("Dockerfile (hadolint)", [str(tool / "hadolint"), "deploy/Dockerfile"], plain)
 
 
 def main() -> int:
