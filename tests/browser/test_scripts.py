@@ -16,36 +16,21 @@ from playwright.sync_api import Page
 from tests.browser.conftest import OpenPage
 from tests.browser.people import People
 from tests.browser.watch import Watch, settle
+from tests.corpus import CORPUS
 from tests.site import Site
 
-CORPUS = [
-    "<script>window.ran=1;alert(1)</script>",
-    '"><script>window.ran=1</script>',
-    "'><img src=x onerror=window.ran=1>",
-    '" onmouseover="window.ran=1" autofocus onfocus="window.ran=1" x="',
-    "<svg/onload=window.ran=1>",
-    "</title><script>window.ran=1</script>",
-    "</script><script>window.ran=1</script>",
-    "</textarea><script>window.ran=1</script>",
-    "<iframe srcdoc='<script>top.ran=1</script>'>",
-    "<body style='background:url(javascript:window.ran=1)'>",
-    "<a href=javascript:window.ran=1>click</a>",
-    "{{ 7|add:7 }}{% debug %}${window.ran=1}",
-    "&lt;script&gt;window.ran=1&lt;/script&gt;",
-    "<<script>window.ran=1//<</script>",
-    "<details open ontoggle=window.ran=1>",
-    "<math><mtext><style><img src=x onerror=window.ran=1></style>",
-    "jaVasCript:/*-/*`/*\\`/*'/*\"/**/(/* */oNcliCk=window.ran=1 )//</stYle/</titLe/--!>\\x3csVg/>",
-    "<p hx-get='/' hx-trigger='load' hx-on:click='window.ran=1'>",
-]
 EMAIL = "patient1@example.org"
 
 # One text per doctor, patient and visit; what is short in the database is cut to fit.
 _PLANT = """
 import json
+from datetime import timedelta
+from django.utils import timezone
 from accounts.models import Patient, User
-from appointments.models import Appointment
-from clinic.directory.models import Doctor, Hospital, Service, Specialty
+from appointments.models import Appointment, CareRelation
+from chat.models import Event
+from clinic.directory.models import Doctor, Hospital, HospitalStaff, Service, Specialty
+from records import models as records
 
 corpus = json.loads({corpus!r})
 turn = iter(range(10**6))
@@ -68,7 +53,38 @@ for number, row in enumerate(Specialty.objects.order_by("pk")):
     row.name = f"{{number}} " + corpus[number % len(corpus)][:70]
     row.everyday_words = "back pain\\n" + corpus[(number + 1) % len(corpus)]
     row.save()
+for model, names in (
+    (records.Encounter, ("title", "place_name", "performer_name")),
+    (records.Note, ("body", "signed_name")),
+    (records.Allergy, ("name", "reaction")),
+    (records.Condition, ("name",)),
+    (records.Medication, ("name", "dose")),
+    (records.Prescription, ("name", "dose", "quantity", "despite_allergy")),
+    (records.Observation, ("name", "value_text")),
+):
+    for row in model.objects.order_by("pk"):
+        fill(row, *names)
+for row in Event.objects.filter(kind="message").order_by("pk"):
+    Event.objects.filter(pk=row.pk).update(body=corpus[next(turn) % len(corpus)])
+now = timezone.now()
+first = Doctor.objects.get(user__email="doctor1@example.org")
+for patient in Patient.objects.filter(account__isnull=False).order_by("pk")[:3]:
+    CareRelation.objects.create(doctor=first, patient=patient, why="emergency", since=now,
+        until=now + timedelta(hours=1), reason=corpus[next(turn) % len(corpus)])
+chart = Patient.objects.get(account__email={email!r})
+handled = Appointment.objects.handled_by(User.objects.get(email="reception@example.org"))
+coming = handled.filter(starts_at__gt=now + timedelta(days=2), status="booked")
 print(json.dumps({{
+    "chart": str(chart.public_id),
+    "notes": [str(pk) for pk in records.Note.objects.filter(patient=chart, status="signed")
+              .values_list("public_id", flat=True)[:3]],
+    "prescriptions": [str(pk) for pk in records.Prescription.objects.filter(patient=chart)
+                      .values_list("public_id", flat=True)[:3]],
+    "allergies": [str(pk) for pk in records.Allergy.objects.filter(patient=chart)
+                  .values_list("public_id", flat=True)[:2]],
+    "handled": [str(pk) for pk in coming.values_list("public_id", flat=True)[:4]],
+    "known": [str(pk) for pk in coming.values_list("patient__public_id", flat=True)[:4]],
+    "slug": first.slug,
     "doctors": list(Doctor.objects.public().values_list("slug", flat=True)),
     "hospitals": list(Hospital.objects.values_list("slug", flat=True)),
     "visits": [str(pk) for pk in Appointment.objects.filter(booked_by__email={email!r})
@@ -224,3 +240,96 @@ def test_s27_names_and_reasons_do_not_run_in_the_admin(
                     page.goto(detail.replace("/change/", "/delete/"))
                     guarded.check()
     assert shown.count("window.ran") > 20, "the corpus is not in the admin, so nothing was tried"
+
+
+def visit(guarded: Guarded, addresses: list[str]) -> str:
+    """Opens each; what the pages held."""
+    shown = ""
+    for address in addresses:
+        guarded.open(address)
+        shown += guarded.page.content()
+    return shown
+
+
+def test_s27_texts_of_a_record_do_not_run_in_the_doctors_chart(
+    open_page: OpenPage, hostile: Site, hostile_people: People, planted: dict[str, list[str]]
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known["doctor1@example.org"])
+    guarded, chart = Guarded(page), f"/admin/charts/{planted['chart']}/"
+    parts = ["", "encounters/new/", "allergies/", "conditions/", "medications/", "measurements/",
+             "documents/", "referrals/", "prescriptions/new/"]  # fmt: skip
+    addresses = ["/admin/", "/admin/charts/", "/admin/charts/emergency/"]
+    addresses += [chart + part for part in parts]
+    addresses += [
+        f"{chart}notes/{note}/{part}" for note in planted["notes"] for part in ("", "amend/")
+    ]
+    addresses += [f"{chart}prescriptions/{one}/" for one in planted["prescriptions"]]
+    addresses += [f"{chart}retract/allergy/{one}/" for one in planted["allergies"]]
+    addresses += [f"/admin/hours/{planted['slug']}/{part}" for part in ("", "off/", "week/")]
+    shown = visit(guarded, addresses)
+    assert shown.count("window.ran") > 40, "the corpus is not in the chart, so nothing was tried"
+
+    # What is typed comes back in the field, in the review, and in the timeline.
+    page.goto(chart)
+    page.get_by_role("main").get_by_role("link", name="Record a phone call").click()
+    page.get_by_label("What was it about?").fill(CORPUS[1])
+    page.get_by_role("main").get_by_role("button", name="Write the note").click()
+    page.wait_for_url("**/notes/*/")
+    guarded.check()
+    page.get_by_label("Text of the note").fill("\n".join(CORPUS))
+    page.get_by_role("main").get_by_role("button", name="Review and sign").click()
+    page.wait_for_url("**/sign/")
+    guarded.check()
+    page.get_by_role("main").get_by_role("button", name="Sign this note").click()
+    page.wait_for_url(f"**{chart}")
+    guarded.check()
+    assert page.locator(".note__text").filter(has_text=CORPUS[0]).count() >= 1
+    page.get_by_role("main").get_by_role("link", name="Prescribe").click()
+    page.get_by_label("Medication").fill(CORPUS[2])
+    page.get_by_role("main").get_by_role("button", name="Prescribe").click()
+    page.wait_for_load_state()
+    guarded.check()
+
+
+def test_s27_texts_of_a_record_do_not_run_on_the_patients_page(
+    open_page: OpenPage, hostile: Site, hostile_people: People, planted: dict[str, list[str]]
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known[EMAIL])
+    shown = visit(Guarded(page), ["/record/", "/record/who/", "/record/deletion/", "/messages/",
+                                  "/accounts/people/carers/"])  # fmt: skip
+    assert shown.count("window.ran") > 10, "the corpus is not in the record, so nothing was tried"
+
+
+def test_s27_names_and_reasons_do_not_run_at_the_desk(
+    open_page: OpenPage, hostile: Site, hostile_people: People, planted: dict[str, list[str]]
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known["reception@example.org"])
+    guarded = Guarded(page)
+    assert planted["handled"]
+    addresses = ["/admin/", "/admin/call-off/", "/admin/hours/", "/admin/deletions/"]
+    for visit_id, patient in zip(planted["handled"], planted["known"], strict=True):
+        addresses += [f"/admin/visits/{visit_id}/{part}" for part in ("", "move/", "cancel/")]
+        addresses += [f"/admin/patients/{patient}/", f"/admin/book/?patient={patient}"]
+    shown = visit(guarded, addresses)
+    assert shown.count("window.ran") > 20, "the corpus is not at the desk, so nothing was tried"
+    for text in CORPUS[:6]:
+        page.goto("/admin/patients/")
+        page.get_by_label("Name or phone number").fill(text)
+        page.get_by_role("main").get_by_role("button", name="Search").click()
+        page.wait_for_load_state()
+        guarded.check()
+        assert page.locator("#id_q").input_value() == text
+        page.get_by_role("main").get_by_role("button", name="New patient").click()
+        page.wait_for_load_state()
+        guarded.check()
+
+
+def test_s27_reasons_do_not_run_on_the_administrators_pages(
+    open_page: OpenPage, hostile: Site, hostile_people: People, planted: dict[str, list[str]]
+) -> None:
+    page = open_page(of=hostile, person=hostile_people.known["admin@example.org"])
+    guarded = Guarded(page)
+    shown = visit(
+        guarded, ["/admin/", "/admin/emergencies/", f"/admin/emergencies/{planted['chart']}/"]
+    )
+    assert shown.count("window.ran") > 2
