@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -468,6 +469,29 @@ def test_who_loses_access_sees_nothing_any_more(pair: tuple[Page, Page], talk: T
     expect(doctor.locator("li.message")).to_have_count(0)
     expect(composer(doctor)).to_have_count(0)
     expect(message(patient, "Between us")).to_be_visible()
+
+
+def test_a_conversation_that_the_welcome_does_not_name_stays(
+    talk: Talk, open_page: OpenPage
+) -> None:
+    """It names the newest only: reception has thousands."""
+    page = open_page(person=talk.patient)
+
+    def through(socket: WebSocketRoute) -> None:
+        def shortened(text: str | bytes) -> None:
+            frame = json.loads(text)
+            if frame["type"] == "welcome":
+                frame["conversations"] = []
+            socket.send(json.dumps(frame))
+
+        socket.connect_to_server().on_message(shortened)
+
+    page.route_web_socket(SOCKET, through)
+    enter(page, talk)
+    page.wait_for_timeout(1_000)  # the page has asked about it
+    say(page, "Still here")
+    expect(state(page, "Still here")).to_have_text(re.compile(r"^(Sent|Delivered)"))
+    expect(page.locator("[data-connection]")).to_be_empty()
 
 
 def test_a_disabled_account_is_signed_out(pair: tuple[Page, Page], talk: Talk) -> None:
