@@ -7,6 +7,7 @@ visits of their own hospital (a doctor: the own ones), for patients that they kn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +21,8 @@ from appointments.clashes import Clash
 from appointments.models import Appointment
 from appointments.overrides import NOTHING, Limit, Override, begins_now
 from appointments.refusals import Refusal
-from clinic.directory.models import Doctor, Service
-from clinic.directory.staff import hospitals_of
+from clinic.directory.models import Doctor, Hospital, Service
+from clinic.directory.staff import hospitals_of, hospitals_where, works_at
 
 WHY_AT_LEAST = 5  # characters: "ok" and "." are no reasons
 
@@ -164,11 +165,34 @@ def works_for(user: Any, doctor: Doctor) -> bool:
         return False
     if user.role == Role.DOCTOR:
         return doctor.user_id == user.pk
-    here = hospitals_of(user)
-    return (
-        doctor.opening_hours.filter(hospital__in=here).exists()
-        or doctor.services.filter(hospital__in=here).exists()
-    )
+    return Doctor.objects.filter(works_at(hospitals_of(user)), pk=doctor.pk).exists()
+
+
+def clocks_for(user: Any, doctor: Doctor) -> list[Hospital]:
+    """Hospitals whose clock counts when ``user`` says when ``doctor`` is away: where the doctor
+    works, for reception its own ones among them."""
+    there = hospitals_where(doctor).filter(time_zone_confirmed=True)
+    if user.role == Role.RECEPTION:
+        there = there.filter(pk__in=hospitals_of(user))
+    return list(there.order_by("name", "pk"))
+
+
+def handled(user: Any, visits: Sequence[Appointment]) -> set[int]:
+    """Keys of those ``visits`` whose patients ``user`` may know, as `handled_by` has it."""
+    asked = [visit.pk for visit in visits]
+    mine = Appointment.objects.handled_by(user).filter(pk__in=asked)
+    return set(mine.values_list("pk", flat=True))
+
+
+def may_call_off(user: Any, visits: Sequence[Appointment]) -> set[int]:
+    """Keys of those ``visits`` that ``user`` may cancel along with a change of hours.
+
+    Reception cancels the visits of its own hospitals; the doctor and the directory, which sees
+    references only, cancel at every hospital.
+    """
+    if user.role in {Role.DIRECTORY, Role.ADMINISTRATOR}:
+        return {visit.pk for visit in visits}
+    return handled(user, visits)
 
 
 def _check(

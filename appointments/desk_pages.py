@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +16,7 @@ from django.utils import timezone
 from accounts.audit import record_refusal
 from accounts.models import Patient, Role, User
 from appointments import edges
-from appointments.desk import patients_at_desk, services_at_desk
+from appointments.desk import handled, may_call_off, patients_at_desk, services_at_desk
 from appointments.models import Appointment
 from clinic.directory.models import Service
 
@@ -54,6 +56,20 @@ def visit_or_404(user: User, public_id: uuid.UUID) -> Appointment:
     """A visit that ``user`` handles."""
     visits = Appointment.objects.handled_by(user).with_parts()
     return edges.visit_or_404(visits, public_id=public_id, user=user)
+
+
+@dataclass(frozen=True)
+class HitVisit:
+    """One line of the visits that a change of hours hits, as one user may see it."""
+
+    visit: Appointment
+    is_named: bool  # with its patient and service, or by its reference
+    is_kept: bool  # another hospital decides about it
+
+
+def hit_visits(user: User, visits: Sequence[Appointment]) -> list[HitVisit]:
+    known, off = handled(user, visits), may_call_off(user, visits)
+    return [HitVisit(visit, visit.pk in known, visit.pk not in off) for visit in visits]
 
 
 def _uuid(text: uuid.UUID | str | None) -> uuid.UUID:

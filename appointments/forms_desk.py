@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import BirthDateField, NameField, PhoneField, refuse_unwritable
 from accounts.models import Patient, Sex
 from appointments.forms import PlainTextField, ReasonField
-from appointments.forms_hours import clock_field, day_field
+from appointments.forms_hours import ClockForm, clock_field, day_field
 from appointments.overrides import Limit, Override
 from appointments.zones import zone_info
 from clinic.directory.models import Doctor, Hospital
@@ -139,10 +139,11 @@ class DeskForm(forms.Form):
         return Override(frozenset(data.get("limits") or ()), (data.get("why") or "").strip())
 
 
-class CallOffForm(forms.Form):
-    """A part of a doctor's day, by the clock of the doctor's hospital."""
+class CallOffForm(ClockForm):
+    """A part of a doctor's day, by the clock of a hospital."""
 
     use_required_attribute = False
+    clocks = ("opens", "closes")
 
     doctor = forms.ChoiceField(
         label=_("Doctor"), error_messages={"required": _("Choose a doctor.")}
@@ -172,8 +173,8 @@ class CallOffForm(forms.Form):
             self.add_error("closes", _("The time ends before it begins. Check both times."))
         return data
 
-    def period(self, zone: str) -> tuple[datetime, datetime]:
-        data, info = self.cleaned_data, zone_info(zone)
+    def period(self) -> tuple[datetime, datetime]:
+        data, info = self.cleaned_data, zone_info(self.zone())
         return (
             datetime.combine(data["day"], data["opens"], tzinfo=info),
             datetime.combine(data["day"], data["closes"], tzinfo=info),

@@ -8,9 +8,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from appointments.zones import zone_info
+from appointments.zones import zone_info, zone_words
 from clinic.directory.hours import WEEKDAYS, Span
 from clinic.directory.models import Hospital, OpeningHours, TimeOff
 
@@ -35,6 +36,43 @@ def clock_field(label: Any, **options: Any) -> forms.TimeField:
     return forms.TimeField(
         label=label, required=False, widget=ClockInput(format="%H:%M"), **options
     )
+
+
+class ClockForm(forms.Form):
+    """Times by the clock of a hospital: its zone stands beside them. Where the zones of the
+    hospitals differ, it is asked whose clock is meant."""
+
+    clocks: Sequence[str] = ()  # the fields of times
+
+    def __init__(self, *args: Any, hospitals: Sequence[Hospital], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hospitals = list(hospitals)
+        words = {h.time_zone: _zone_name(h) for h in self.hospitals}
+        if len(words) > 1:
+            self.fields["hospital"] = forms.ChoiceField(
+                label=_("By the clock of"),
+                choices=[(h.slug, f"{h.name}, {words[h.time_zone]}") for h in self.hospitals],
+                error_messages={"required": _("Choose whose clock is meant.")},
+            )
+            self.order_fields(["doctor", "hospital"])
+            return
+        for name in self.clocks:
+            field = self.fields[name]
+            hints = [*words.values(), field.help_text]
+            field.help_text = " · ".join(str(hint) for hint in hints if hint)
+
+    def hospital(self) -> Hospital | None:
+        """Whose clock counts; None where there is no hospital to ask."""
+        slug = self.cleaned_data.get("hospital")
+        return next((h for h in self.hospitals if slug in (None, h.slug)), None)
+
+    def zone(self) -> str:
+        hospital = self.hospital()
+        return hospital.time_zone if hospital else "UTC"
+
+
+def _zone_name(hospital: Hospital) -> str:
+    return zone_words(timezone.now(), hospital.time_zone).partition(" (")[0]
 
 
 class HoursForm(forms.Form):
@@ -162,10 +200,11 @@ class OneDayForm(forms.Form):
         return data
 
 
-class TimeOffForm(forms.Form):
-    """From when until when a doctor sees nobody, by the clock of the doctor's hospital."""
+class TimeOffForm(ClockForm):
+    """From when until when a doctor sees nobody, by the clock of a hospital."""
 
     use_required_attribute = False
+    clocks = ("first_time", "last_time")
 
     first_day = day_field(label=_("First day"))
     first_time = clock_field(_("From"), help_text=_("Leave empty for the whole day."))
@@ -178,16 +217,12 @@ class TimeOffForm(forms.Form):
         help_text=_("Patients never see it."),
     )
 
-    def __init__(self, *args: Any, zone: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.zone = zone
-
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         first, last = data.get("first_day"), data.get("last_day")
-        if first is None or last is None:
+        if first is None or last is None or "hospital" in self.errors:
             return data
-        zone = zone_info(self.zone)
+        zone = zone_info(self.zone())
         starts_at = datetime.combine(first, data.get("first_time") or time(), tzinfo=zone)
         if data.get("last_time"):
             ends_at = datetime.combine(last, data["last_time"], tzinfo=zone)

@@ -3,13 +3,14 @@
 Guarantee: a change is stored only together with the answer to every visit it hits. Whoever changes
 hours first sees those visits; what was seen comes back with the change, and when another visit was
 hit meanwhile (or one is gone), nothing is stored and the list is shown again. Visits are kept as
-they are, or cancelled with a mail that leads the patient to new times.
+they are, or cancelled with a mail that leads the patient to new times (`calling_off`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
@@ -18,13 +19,14 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import record_refusal
 from accounts.models import Role
-from appointments import booking, mails
-from appointments.desk import NotAtYourDesk, works_for
+from appointments import calling_off, mails
+from appointments.desk import NotAtYourDesk, may_call_off, works_for
 from appointments.freed import hours_freed
 from appointments.models import Appointment, Status
 from appointments.refusals import Refusal
+from appointments.reminders import carers_of
 from appointments.slots import GRAIN_MINUTES, grain_at, mask, open_periods, pieces_of_day
-from appointments.transactions import in_one_transaction, lock_patient, lock_schedules
+from appointments.transactions import in_one_transaction, lock_schedules
 from appointments.zones import local, zone_info
 from clinic.directory.hours import (
     HoursRefused,
@@ -57,10 +59,23 @@ class HitsChanged(Refusal):
 
 @dataclass(frozen=True)
 class Changed:
-    """Visits that a change hit; ``to_phone`` were cancelled and have no mail address."""
+    """Visits that a change hit, each ``called_off`` or ``kept``.
+
+    ``to_phone`` are called off and have no mail address. While ``is_under_way`` a worker cancels
+    them one after the other.
+    """
 
     hit: list[Appointment] = field(default_factory=list)
+    called_off: list[Appointment] = field(default_factory=list)
+    kept: list[Appointment] = field(default_factory=list)
     to_phone: list[Appointment] = field(default_factory=list)
+    is_under_way: bool = False
+
+
+def look_of(visits: Iterable[Appointment]) -> str:
+    """What stands for a look at just these visits, however many there are."""
+    ids = sorted(str(visit.public_id) for visit in visits)
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def may_change(user: Any, doctor: Doctor) -> bool:
@@ -72,6 +87,7 @@ def may_change(user: Any, doctor: Doctor) -> bool:
 
 def _upcoming(now: datetime, **which: Any) -> list[Appointment]:
     visits = Appointment.objects.with_parts().filter(status=Status.BOOKED, starts_at__gt=now)
+    visits = visits.select_related("patient__account")
     return list(visits.filter(**which).order_by("starts_at", "pk"))
 
 
@@ -139,17 +155,20 @@ def change_hours(
     valid_from: date,
     valid_until: date | None,
     what: What,
-    seen: Iterable[str],
+    seen: str,
     by: Any,
     now: datetime,
 ) -> Changed:
     """Stores a new week at ``hospital`` with what becomes of the visits outside it.
 
-    ``seen`` are the public ids of the visits that ``by`` was shown. Raises `NotAtYourDesk`,
-    `HitsChanged`, and `HoursRefused` for hours that cannot be.
+    ``seen`` is the `look_of` the visits that ``by`` was shown. Raises `NotAtYourDesk` (reception
+    changes hours at its own hospitals), `HitsChanged`, and `HoursRefused` for hours that cannot be.
     """
     spans = list(spans)
-    _refuse_others(may_change(by, doctor), "hours.changed", doctor, by, now)
+    allowed = may_change(by, doctor) and (
+        by.role != Role.RECEPTION or hospitals_of(by).filter(pk=hospital.pk).exists()
+    )
+    _refuse_others(allowed, "hours.changed", doctor, by, now)
 
     def hits() -> list[Appointment]:
         return hit_by_hours(
@@ -191,13 +210,14 @@ def take_time_off(
     ends_at: datetime,
     why: str,
     what: What,
-    seen: Iterable[str],
+    seen: str,
     by: Any,
     now: datetime,
 ) -> Changed:
     """Stores a period off with what becomes of the visits in it. Raises as `change_hours` does.
 
-    With ``what="tell"`` this calls a part of a day off: every patient is told and led to new times.
+    With ``what="tell"`` this calls a part of a day off: patients are told and led to new times. The
+    doctor is away everywhere; visits that ``by`` may not cancel (`may_call_off`) stay booked.
     """
     _refuse_others(may_change(by, doctor), "time_off.added", doctor, by, now)
     if ends_at <= now:
@@ -221,7 +241,7 @@ def change_day(
     is_open: bool,
     name: str,
     what: What,
-    seen: Iterable[str],
+    seen: str,
     by: Any,
     now: datetime,
 ) -> Changed:
@@ -275,32 +295,40 @@ def _change(
     store: Callable[[], None],
     *,
     what: What,
-    seen: Iterable[str],
+    seen: str,
     by: Any,
     now: datetime,
 ) -> Changed:
-    expected = {str(public_id) for public_id in seen}
-
     def work() -> Changed:
         lock_schedules(doctors)
         visits = hits()
-        if {str(visit.public_id) for visit in visits} != expected:
+        if look_of(visits) != seen:
             raise HitsChanged(visits)
-        if what == "tell":
-            for patient in sorted({visit.patient_id for visit in visits}):
-                lock_patient(patient)
+        off: set[int] = may_call_off(by, visits) if what == "tell" else set()
+        called_off = [visit for visit in visits if visit.pk in off]
+        kept = [visit for visit in visits if visit.pk not in off]
+        at_once = len(called_off) <= calling_off.AT_ONCE
         store()
-        if what != "tell":
-            return Changed(visits)
-        to_phone = [visit for visit in visits if not mails.recipient(visit, now=now)[1]]
-        for visit in visits:
-            booking.cancel_under_lock(
-                visit,
-                by=by,
-                now=now,
-                reason=_("Called off by the clinic."),
-                others_may_have_it=False,
-            )
-        return Changed(visits, to_phone)
+        if at_once:
+            to_phone = _to_phone(called_off, now)
+            calling_off.cancel_all(called_off, by=by, now=now)
+            return Changed(visits, called_off, kept, to_phone)
+        calling_off.cancel_soon(called_off, by=by)
+        return Changed(visits, called_off, kept, is_under_way=True)
 
-    return in_one_transaction(work)
+    changed = in_one_transaction(work)
+    if changed.is_under_way:
+        return replace(changed, to_phone=_to_phone(changed.called_off, now))
+    return changed
+
+
+def _to_phone(visits: Sequence[Appointment], now: datetime) -> list[Appointment]:
+    """Those visits whom no mail can be sent about."""
+    carers = carers_of({visit.patient_id for visit in visits}, now=now)
+    return [
+        visit
+        for visit in visits
+        if not mails.recipient_of(
+            visit.patient, visit.booked_by, now=now, carers=carers.get(visit.patient_id, [])
+        )[1]
+    ]

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -27,21 +26,28 @@ from appointments.desk import (
     NoReason,
     NotAtYourDesk,
     cancel_at_desk,
+    clocks_for,
     move_at_desk,
     services_at_desk,
 )
-from appointments.desk_pages import desk_page, service_or_404, staff_or_404, visit_or_404
+from appointments.desk_pages import (
+    desk_page,
+    hit_visits,
+    service_or_404,
+    staff_or_404,
+    visit_or_404,
+)
 from appointments.doctor_page import month_of_times
 from appointments.forms import CancelForm
 from appointments.forms_desk import LIMITS, CallOffForm, DeskForm, OtherTimeForm
 from appointments.forms_hours import refuse
-from appointments.hours_changes import HitsChanged, hit_by_time_off, take_time_off
+from appointments.hours_changes import HitsChanged, hit_by_time_off, look_of, take_time_off
 from appointments.models import Appointment
 from appointments.offers import service_of
 from appointments.refusals import Refusal
 from appointments.visit_page import is_open
 from clinic.directory.models import Doctor, Hospital, Service
-from clinic.directory.staff import hospitals_of
+from clinic.directory.staff import hospitals_of, works_at
 
 
 def desk_visit(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
@@ -252,34 +258,36 @@ def call_off_page(request: HttpRequest) -> HttpResponse:
     """Calls a part of a doctor's day off, after showing whom it hits."""
     user = staff_or_404(request)
     doctors = list(_doctors(user))
+    hospitals = _clocks(user, doctors)
     title = _("Call off a part of a day")
     if request.method != "POST":
-        form = CallOffForm(doctors=doctors, initial={"doctor": request.GET.get("doctor", "")})
+        chosen = {"doctor": request.GET.get("doctor", "")}
+        form = CallOffForm(doctors=doctors, hospitals=hospitals, initial=chosen)
         return desk_page(request, "desk/call_off.html", title=title, form=form)
-    form = CallOffForm(request.POST, doctors=doctors)
-    if not form.is_valid():
+    form = CallOffForm(request.POST, doctors=doctors, hospitals=hospitals)
+    doctor = _doctor_called_off(form, doctors, user)
+    if doctor is None:
         return desk_page(
             request, "desk/call_off.html", title=title, form=form,
             status=HTTPStatus.UNPROCESSABLE_ENTITY,
         )  # fmt: skip
     now = timezone.now()
-    doctor = next(doctor for doctor in doctors if doctor.slug == form.cleaned_data["doctor"])
-    starts_at, ends_at = form.period(_zone(doctor))
+    starts_at, ends_at = form.period()
     period: dict[str, Any] = {"doctor": doctor, "starts_at": starts_at, "ends_at": ends_at}
     if "asked" not in request.POST:
         hits = hit_by_time_off(**period, now=now)
-        return _call_off_check(request, form, doctor, hits, title)
+        return _call_off_check(request, user, form, doctor, hits, title)
     try:
         done = take_time_off(
             **period,
             why=form.cleaned_data["why"],
             what="tell",
-            seen=request.POST.getlist("seen")[:1000],
+            seen=request.POST.get("seen", ""),
             by=user,
             now=now,
         )
     except HitsChanged as refusal:
-        return _call_off_check(request, form, doctor, refusal.visits, title, refusal)
+        return _call_off_check(request, user, form, doctor, refusal.visits, title, refusal)
     except NotAtYourDesk as error:
         raise Http404 from error
     except ValidationError as error:
@@ -288,7 +296,7 @@ def call_off_page(request: HttpRequest) -> HttpResponse:
             request, "desk/call_off.html", title=title, form=form,
             status=HTTPStatus.UNPROCESSABLE_ENTITY,
         )  # fmt: skip
-    count = len(done.hit)
+    count = len(done.called_off)
     messages.success(
         request,
         ngettext(
@@ -300,13 +308,16 @@ def call_off_page(request: HttpRequest) -> HttpResponse:
         "desk/called_off.html",
         title=title,
         doctor=doctor,
-        visits=done.hit,
-        to_phone=done.to_phone,
+        visits=hit_visits(user, done.called_off),
+        to_phone=hit_visits(user, done.to_phone),
+        kept=done.kept,
+        is_under_way=done.is_under_way,
     )
 
 
 def _call_off_check(
     request: HttpRequest,
+    user: User,
     form: CallOffForm,
     doctor: Doctor,
     visits: Sequence[Appointment],
@@ -314,14 +325,17 @@ def _call_off_check(
     refusal: HitsChanged | None = None,
 ) -> HttpResponse:
     """Whose visits are cancelled, with the form that does it."""
+    lines = hit_visits(user, visits)
     return desk_page(
         request,
         "desk/call_off_check.html",
         title=title,
         form=form,
         doctor=doctor,
-        visits=visits,
-        entries=[(name, form.data[name]) for name in ("doctor", "day", "opens", "closes", "why")],
+        visits=lines,
+        called_off=sum(not line.is_kept for line in lines),
+        look=look_of(visits),
+        entries=[(name, form.data.get(name, "")) for name in form.fields],
         status=refusal.status if refusal else HTTPStatus.OK,
         problems=[(refusal.message, "#hits")] if refusal else [],
     )
@@ -331,14 +345,23 @@ def _doctors(user: User) -> list[Doctor]:
     doctors = Doctor.objects.public()
     if user.role == Role.DOCTOR:
         return list(doctors.filter(user=user))
-    here = hospitals_of(user)
-    at_work = Q(opening_hours__hospital__in=here) | Q(services__hospital__in=here)
-    return list(doctors.filter(at_work).distinct().order_by("search_text", "pk"))
+    return list(doctors.filter(works_at(hospitals_of(user))).order_by("search_text", "pk"))
 
 
-def _zone(doctor: Doctor) -> str:
-    hospital = (
-        Hospital.objects.filter(opening_hours__doctor=doctor).order_by("pk").first()
-        or Hospital.objects.filter(services__doctor=doctor).order_by("pk").first()
-    )
-    return hospital.time_zone if hospital and hospital.time_zone else "UTC"
+def _clocks(user: User, doctors: Sequence[Doctor]) -> list[Hospital]:
+    """Hospitals whose clock may be meant: reception's own ones; a doctor's, where they work."""
+    if user.role == Role.DOCTOR:
+        return clocks_for(user, doctors[0]) if doctors else []
+    return list(hospitals_of(user).filter(time_zone_confirmed=True).order_by("name", "pk"))
+
+
+def _doctor_called_off(form: CallOffForm, doctors: Sequence[Doctor], user: User) -> Doctor | None:
+    """The doctor of a form without errors, who works where the clock hangs that it goes by."""
+    if not form.is_valid():
+        return None
+    doctor = next(doctor for doctor in doctors if doctor.slug == form.cleaned_data["doctor"])
+    hospital = form.hospital()
+    if "hospital" in form.fields and hospital not in clocks_for(user, doctor):
+        form.add_error("hospital", _("This doctor does not work there. Choose another hospital."))
+        return None
+    return doctor

@@ -23,7 +23,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Role, User
-from appointments.desk import NotAtYourDesk
+from appointments.desk import NotAtYourDesk, clocks_for, handled
+from appointments.desk_pages import hit_visits
 from appointments.forms_hours import (
     HospitalDayForm,
     OneDayForm,
@@ -42,6 +43,7 @@ from appointments.hours_changes import (
     hit_by_closing,
     hit_by_hours,
     hit_by_time_off,
+    look_of,
     may_change,
     take_time_off,
 )
@@ -49,11 +51,10 @@ from appointments.models import Appointment
 from appointments.zones import local
 from clinic.directory.holidays import public_holidays
 from clinic.directory.models import Doctor, Hospital, HospitalDay, OpeningHours, TimeOff
-from clinic.directory.staff import hospitals_of
+from clinic.directory.staff import hospitals_of, works_at
 from clinic.directory.text import fold
 
 KEEPERS = {Role.DOCTOR, Role.RECEPTION, Role.DIRECTORY, Role.ADMINISTRATOR}
-SEE_PATIENTS = {Role.DOCTOR, Role.RECEPTION}
 PER_PAGE = 50
 
 
@@ -70,11 +71,7 @@ def _doctors(user: User) -> QuerySet[Doctor]:
     if user.role == Role.DOCTOR:
         return doctors.filter(user=user)
     if user.role == Role.RECEPTION:
-        here = hospitals_of(user)
-        return doctors.filter(
-            Q(pk__in=OpeningHours.objects.filter(hospital__in=here).values("doctor_id"))
-            | Q(services__hospital__in=here)
-        ).distinct()
+        return doctors.filter(works_at(hospitals_of(user)))
     return doctors
 
 
@@ -122,7 +119,7 @@ def hours_doctor(request: HttpRequest, slug: str) -> HttpResponse:
     """A doctor's hours as they stand and as they will be, and the time off to come."""
     user, doctor = _doctor_or_404(request, slug)
     now = timezone.now()
-    hospitals = _hospitals(doctor)
+    hospitals = _hospitals(doctor, user)
     zone = _zone(hospitals)
     today = local(now, zone).date()
     lines = list(
@@ -180,7 +177,7 @@ def _new_hours(
 ) -> HttpResponse:
     """The form of new hours; both kinds say from when until before when they are valid."""
     user, doctor = _doctor_or_404(request, slug)
-    hospitals = _hospitals(doctor)
+    hospitals = _hospitals(doctor, user)
     if request.method != "POST":
         initial = as_it_is(request, doctor, hospitals) if as_it_is else {}
         form = form_class(hospitals=hospitals, initial=initial)
@@ -206,11 +203,11 @@ def _new_hours(
 def hours_off(request: HttpRequest, slug: str) -> HttpResponse:
     user, doctor = _doctor_or_404(request, slug)
     now = timezone.now()
-    zone = _zone(_hospitals(doctor))
+    hospitals = clocks_for(user, doctor)
     if request.method != "POST":
-        form = TimeOffForm(zone=zone)
+        form = TimeOffForm(hospitals=hospitals)
         return _form_page(request, "hours/form.html", form, doctor, _("Time off"))
-    form = TimeOffForm(request.POST, zone=zone)
+    form = TimeOffForm(request.POST, hospitals=hospitals)
 
     def change(facts: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Changed], Any]:
         what = {
@@ -326,14 +323,13 @@ def _ask_then_store(
     names |= {"starts_at", "ends_at", "day"}
     hits = look(**{name: fact for name, fact in facts.items() if name in names}, now=now)
     answer = WhatForm(request.POST if "seen" in request.POST or "asked" in request.POST else None)
-    seen = request.POST.getlist("seen")[:1000]
     if hits and not answer.is_valid():
         return _question(request, form, answer, hits, user, title, doctor=doctor, hospital=hospital)
     try:
         changed = store(
             **facts,
             what=answer.cleaned_data["what"] if hits else "keep",
-            seen=seen if hits else [],
+            seen=request.POST.get("seen", "") if hits else look_of([]),
             by=user,
             now=now,
         )
@@ -351,6 +347,8 @@ def _ask_then_store(
             return _days_page(request, hospital, form, now)
         return _form_page(request, template, form, doctor, title)
     messages.success(request, done)
+    if changed.is_under_way:
+        messages.info(request, _("The patients are told one after the other, within minutes."))
     if changed.to_phone:
         count = len(changed.to_phone)
         messages.warning(
@@ -368,9 +366,13 @@ def _ask_then_store(
 
 def _callable(visits: Sequence[Appointment], user: User) -> str:
     """Whom to call, for staff who know the patients; the others get references."""
-    if user.role not in SEE_PATIENTS:
-        return ", ".join(visit.reference for visit in visits)
-    return ", ".join(f"{visit.patient.name} {visit.patient.phone}".strip() for visit in visits)
+    known = handled(user, visits)
+    return ", ".join(
+        f"{visit.patient.name} {visit.patient.phone}".strip()
+        if visit.pk in known
+        else visit.reference
+        for visit in visits
+    )
 
 
 def _question(
@@ -399,8 +401,8 @@ def _question(
         doctor=doctor,
         hospital=hospital,
         answer=answer,
-        hits=hits,
-        names_shown=user.role in SEE_PATIENTS,
+        hits=hit_visits(user, hits),
+        look=look_of(hits),
         entries=[(name, form.data[name]) for name in form.data if name not in skipped],
         problems=[(problem, "#hits")] if problem else [],
         has_errors=bool(problem or answer.errors),
@@ -421,16 +423,15 @@ def _page(
     return render(request, template, admin.site.each_context(request) | context, status=status)
 
 
-def _hospitals(doctor: Doctor) -> list[Hospital]:
-    """Where the doctor works or offers something, and whose clock is known."""
-    return list(
-        Hospital.objects.filter(
-            Q(services__doctor=doctor) | Q(opening_hours__doctor=doctor),
-            time_zone_confirmed=True,
-        )
-        .distinct()
-        .order_by("name", "pk")
+def _hospitals(doctor: Doctor, user: User) -> list[Hospital]:
+    """Where ``user`` keeps the doctor's hours: where the doctor works, worked or offers something,
+    and the clock is known; for reception its own hospitals among them."""
+    found = Hospital.objects.filter(
+        Q(services__doctor=doctor) | Q(opening_hours__doctor=doctor), time_zone_confirmed=True
     )
+    if user.role == Role.RECEPTION:
+        found = found.filter(pk__in=hospitals_of(user))
+    return list(found.distinct().order_by("name", "pk"))
 
 
 def _chosen(hospitals: Sequence[Hospital], slug: str) -> Hospital:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, LinkCode, Patient, Role, User
 from appointments.booking import book
+from appointments.hours_changes import look_of
 from appointments.models import Appointment, Registration, Status
 from clinic.directory.models import HospitalStaff, TimeOff
 from tests.appointments.desk import Desk, iso, open_desk

@@ -19,6 +19,7 @@ from appointments.hours_changes import (
     change_hours,
     hit_by_hours,
     hit_by_time_off,
+    look_of,
     take_time_off,
 )
 from appointments.models import Appointment, Status
@@ -61,7 +62,7 @@ def week(desk: Desk, by: User, **more: Any) -> Any:
         "valid_from": date(2026, 11, 9),
         "valid_until": None,
         "what": "keep",
-        "seen": [],
+        "seen": look_of([]),
         "by": by,
         "now": NOW,
     }
@@ -82,7 +83,7 @@ def test_hours_that_hit_a_visit_are_not_stored_before_it_was_seen(
     assert [hit.pk for hit in refusal.value.visits] == [visit.pk]
     assert hours() == before
 
-    done = week(desk, rita, seen=[str(visit.public_id)])
+    done = week(desk, rita, seen=look_of([visit]))
     assert [hit.pk for hit in done.hit] == [visit.pk]
     assert hours() != before
     visit.refresh_from_db()
@@ -96,7 +97,7 @@ def test_patients_are_told_and_led_to_new_times(
     desk: Desk, rita: User, visit: Appointment, alice: User
 ) -> None:
     OutgoingMail.objects.all().delete()
-    week(desk, rita, seen=[str(visit.public_id)], what="tell")
+    week(desk, rita, seen=look_of([visit]), what="tell")
 
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED
@@ -119,7 +120,7 @@ def test_a_visit_booked_meanwhile_is_shown_first(
     )
     before = hours()
     with pytest.raises(HitsChanged) as refusal:
-        week(desk, rita, seen=[str(visit.public_id)], what="tell")
+        week(desk, rita, seen=look_of([visit]), what="tell")
     assert [hit.pk for hit in refusal.value.visits] == [visit.pk, other.pk]
     assert hours() == before
     assert not Appointment.objects.filter(status=Status.CANCELLED).exists()
@@ -174,7 +175,7 @@ def test_hours_that_cannot_be_change_nothing(
 ) -> None:
     before = hours()
     for what in ("keep", "tell"):
-        for seen in ([], [str(visit.public_id)]):
+        for seen in (look_of([]), look_of([visit])):
             with pytest.raises((HoursRefused, HitsChanged)):
                 week(desk, rita, spans=spans, what=what, seen=seen)
     assert hours() == before
@@ -193,9 +194,9 @@ def test_time_off_asks_about_its_visits_too(desk: Desk, rita: User, visit: Appoi
         "now": NOW,
     }
     with pytest.raises(HitsChanged):
-        take_time_off(**facts, seen=[])
+        take_time_off(**facts, seen=look_of([]))
     assert not TimeOff.objects.exists()
-    take_time_off(**facts, seen=[str(visit.public_id)])
+    take_time_off(**facts, seen=look_of([visit]))
     assert TimeOff.objects.get().why == "Dentist"
     visit.refresh_from_db()
     assert visit.status == Status.CANCELLED
@@ -234,7 +235,7 @@ def test_a_morning_is_called_off_as_a_whole(desk: Desk, rita: User) -> None:
         ends_at=AT + 4 * HOUR,
         why="Broken arm",
         what="tell",
-        seen=[str(visit.public_id) for visit in hit],
+        seen=look_of(hit),
         by=rita,
         now=NOW,
     )
@@ -263,7 +264,7 @@ def test_time_off_is_stored_once_and_lies_ahead(desk: Desk, rita: User) -> None:
         "ends_at": AT + HOUR,
         "why": "ill",
         "what": "tell",
-        "seen": [],
+        "seen": look_of([]),
         "by": rita,
         "now": NOW,
     }
@@ -290,11 +291,11 @@ def test_closing_the_hospital_for_a_day(desk: Desk, rita: User, visit: Appointme
         "now": NOW,
     }
     with pytest.raises(HitsChanged):
-        change_day(**facts, is_open=False, seen=[])
-    change_day(**facts, is_open=False, seen=[str(visit.public_id)])
+        change_day(**facts, is_open=False, seen=look_of([]))
+    change_day(**facts, is_open=False, seen=look_of([visit]))
     assert not HospitalDay.objects.get().is_open
     assert free_times([desk.service], first=TUESDAY, days=1, now=NOW)[desk.service.pk] == []
-    change_day(**facts, is_open=True, seen=[])
+    change_day(**facts, is_open=True, seen=look_of([]))
     assert free_times([desk.service], first=TUESDAY, days=1, now=NOW)[desk.service.pk]
 
 
@@ -302,7 +303,7 @@ def test_others_change_no_hours(desk: Desk, rita: User, visit: Appointment, alic
     before = hours()
     elsewhere = make_staff("other@example.org")
     doctor = make_staff("doc@example.org", role=Role.DOCTOR)
-    seen = [str(visit.public_id)]
+    seen = look_of([visit])
     for by in (alice, elsewhere, doctor):
         with pytest.raises(NotAtYourDesk):
             week(desk, by, seen=seen)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from appointments.booking import book
+from appointments.hours_changes import look_of
 from appointments.models import Appointment, Status
 from clinic.directory.models import HospitalDay, HospitalStaff, OpeningHours, TimeOff
 from tests.appointments.desk import Desk, open_desk
@@ -91,7 +92,7 @@ def test_a_week_asks_about_the_visits_it_hits(
     assert not OpeningHours.objects.filter(opens=time(20)).exists()
 
     unanswered = doctor.post(
-        page("hours_week", desk), late | {"asked": "1", "seen": str(visit.public_id)}
+        page("hours_week", desk), late | {"asked": "1", "seen": look_of([visit])}
     )
     assert unanswered.status_code == 422
     assert "Choose what happens to these visits." in unanswered.content.decode()
@@ -102,7 +103,7 @@ def test_a_week_asks_about_the_visits_it_hits(
 
     stored = doctor.post(
         page("hours_week", desk),
-        late | {"asked": "1", "what": "tell", "seen": str(visit.public_id)},
+        late | {"asked": "1", "what": "tell", "seen": look_of([visit])},
     )
     assert stored.status_code == 302
     visit.refresh_from_db()
@@ -160,7 +161,7 @@ def test_time_off_is_entered_and_taken_back(desk: Desk, doctor: Client, visit: A
     assert b"This hits 1 booked visit" in doctor.post(page("hours_off", desk), entries).content
     stored = doctor.post(
         page("hours_off", desk),
-        entries | {"asked": "1", "what": "keep", "seen": str(visit.public_id)},
+        entries | {"asked": "1", "what": "keep", "seen": look_of([visit])},
     )
     assert stored.status_code == 302
     period = TimeOff.objects.get()
@@ -187,7 +188,7 @@ def test_reception_closes_its_hospital_for_a_day(
     local = visit.starts_at.date().isoformat()
     entries = {"day": local, "state": "closed", "name": "Water damage"}
     assert b"This hits 1 booked visit" in client.post(address, entries).content
-    answer = {"asked": "1", "what": "tell", "seen": str(visit.public_id)}
+    answer = {"asked": "1", "what": "tell", "seen": look_of([visit])}
     assert client.post(address, entries | answer).status_code == 302
     assert HospitalDay.objects.get().name == "Water damage"
     visit.refresh_from_db()

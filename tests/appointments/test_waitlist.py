@@ -20,6 +20,7 @@ from appointments.hours_changes import (
     change_hours,
     end_time_off,
     hit_by_time_off,
+    look_of,
     take_time_off,
 )
 from appointments.models import Appointment, FreedTime, WaitlistEntry, WaitlistOffer
@@ -240,7 +241,7 @@ def test_what_is_called_off_is_offered_to_nobody_until_that_is_undone(
         "ends_at": AT + timedelta(hours=5),
     }
     hit = hit_by_time_off(doctor=desk.doctor, now=NOW, **span)
-    take_time_off(doctor=desk.doctor, why="", what="tell", seen=[str(visit.public_id)],
+    take_time_off(doctor=desk.doctor, why="", what="tell", seen=look_of([visit]),
                   by=administrator, now=NOW, **span)  # fmt: skip
     assert len(hit) == 1
     assert offer_due(now=NOW) == 0
@@ -256,7 +257,7 @@ def test_more_hours_are_offered(desk: Desk, charlie: User, administrator: User) 
         visit_of(desk, user, AT + number * HALF_HOUR)
     wait(desk, charlie)
     change_hours(doctor=desk.doctor, hospital=desk.hospital, valid_from=WEEK_LATER,
-                 valid_until=WEEK_LATER + timedelta(days=1), what="keep", seen=[],
+                 valid_until=WEEK_LATER + timedelta(days=1), what="keep", seen=look_of([]),
                  spans=[Span(WEEK_LATER.weekday(), time(9), time(11))],
                  by=administrator, now=NOW)  # fmt: skip
     assert offer_due(now=NOW) == 1
@@ -267,8 +268,8 @@ def test_a_holiday_on_which_the_hospital_opens_is_offered(
     desk: Desk, charlie: User, administrator: User
 ) -> None:
     closing: dict[str, Any] = {
-        "hospital": desk.hospital, "day": WEEK_LATER, "name": "", "what": "keep", "seen": [],
-        "by": administrator, "now": NOW,
+        "hospital": desk.hospital, "day": WEEK_LATER, "name": "", "what": "keep",
+        "seen": look_of([]), "by": administrator, "now": NOW,
     }  # fmt: skip
     change_day(is_open=False, **closing)
     wait(desk, charlie)
@@ -343,7 +344,9 @@ def test_two_free_times_go_to_two_people_at_once(desk: Desk, alice: User, charli
     wait(desk, alice)
     staff = make_staff("dora@example.org", role=Role.ADMINISTRATOR)
     span: dict[str, Any] = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
-    take_time_off(doctor=desk.doctor, why="", what="keep", seen=[], by=staff, now=NOW, **span)
+    take_time_off(
+        doctor=desk.doctor, why="", what="keep", seen=look_of([]), by=staff, now=NOW, **span
+    )
     end_time_off(period=TimeOff.objects.get(), by=staff, now=NOW)
     assert offer_due(now=NOW) == 2
     assert told() == [(charlie.email, "9:00 am"), (alice.email, "9:30 am")]
@@ -436,7 +439,9 @@ def test_new_patients_are_not_told_of_times_they_could_not_book(desk: Desk, char
     desk.doctor.save()
     staff = make_staff("dora@example.org", role=Role.ADMINISTRATOR)
     span: dict[str, Any] = {"starts_at": AT, "ends_at": AT + timedelta(hours=1)}
-    take_time_off(doctor=desk.doctor, why="", what="keep", seen=[], by=staff, now=NOW, **span)
+    take_time_off(
+        doctor=desk.doctor, why="", what="keep", seen=look_of([]), by=staff, now=NOW, **span
+    )
     end_time_off(period=TimeOff.objects.get(), by=staff, now=NOW)
     assert offer_due(now=NOW) == 0
 
