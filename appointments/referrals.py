@@ -110,6 +110,13 @@ def of_patients_side(user: User, now: datetime) -> QuerySet[Referral]:
     )
 
 
+def agreed_by_patients_side(user: User, now: datetime) -> QuerySet[Referral]:
+    """Those through which a colleague reads now, newest first; ``user`` may take them back."""
+    mine = of_patients_side(user, now)
+    running = mine.filter(answer=Referral.Answer.AGREED, answered_at__gt=now - LASTS)
+    return running.order_by("-answered_at", "-pk")
+
+
 def asked_of(*, public_id: uuid.UUID, by: User, now: datetime) -> Referral:
     """The referral about which ``by`` may decide.
 

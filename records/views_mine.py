@@ -141,6 +141,7 @@ def _record_page(request: HttpRequest, mine: Mine, form: UploadForm) -> HttpResp
         questions=referrals.of_patients_side(mine.by, mine.now).filter(
             patient=mine.patient, answer=Referral.Answer.OPEN
         ),
+        agreed=referrals.agreed_by_patients_side(mine.by, mine.now).filter(patient=mine.patient),
     )
 
 
@@ -290,7 +291,8 @@ def record_deletion(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def record_referral(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """The patient's answer to a doctor who asks that a colleague may read the record."""
+    """The patient's answer to a doctor who asks that a colleague may read the record, or that what
+    was agreed to is taken back."""
     user, now = request.user, timezone.now()
     assert isinstance(user, User)  # noqa: S101
     try:
@@ -298,10 +300,13 @@ def record_referral(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     except Referral.DoesNotExist as error:
         raise Http404 from error
     answer = request.POST.get("answer", "")
-    if answer not in {"agree", "decline"}:
+    if answer not in {"agree", "decline", "withdraw"}:
         raise Http404
     try:
-        referrals.answer(referral=referral, agreed=answer == "agree", by=user, now=now)
+        if answer == "withdraw":
+            referrals.withdraw(referral=referral, by=user, now=now)
+        else:
+            referrals.answer(referral=referral, agreed=answer == "agree", by=user, now=now)
     except Refusal as refusal:
         messages.error(request, refusal.message)
     else:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.carers import set_rights
-from accounts.models import AuditEvent, Carer, Role, User
+from accounts.models import AuditEvent, Carer, Patient, Role, User
 from appointments.booking import book
 from appointments.care import known_to_reception
 from appointments.models import Referral
@@ -338,6 +338,16 @@ def test_the_patient_answers_a_referral(
     ben = colleague.doctor.user
     assert ben is not None
     assert open_chart(public_id=chart.public_id, by=ben, now=timezone.now()) == chart
+    # And takes it back on the same page.
+    page = text_of(client.get("/record/"))
+    assert "Dr. Ben Osei may read the record" in page
+    assert address in page
+    assert client.post(address, {"answer": "decline"}).status_code == 302
+    assert signed_in(charlie).post(address, {"answer": "withdraw"}).status_code == 404
+    assert client.post(address, {"answer": "withdraw"}).status_code == 302
+    with pytest.raises(Patient.DoesNotExist):
+        open_chart(public_id=chart.public_id, by=ben, now=timezone.now())
+    assert "Take back" not in text_of(client.get("/record/"))
 
 
 def test_the_patient_says_on_a_page_what_a_carer_may_do(
