@@ -26,7 +26,7 @@ from accounts.admin import ListedFilters
 from accounts.audit import record
 from accounts.models import User
 from accounts.roles import Role
-from clinic.directory.approval import WHAT_MAX, approve, withdraw
+from clinic.directory.approval import WHAT_MAX, approve, change_account, withdraw
 from clinic.directory.hours import bump_hospital, check_service
 from clinic.directory.models import (
     Doctor,
@@ -159,7 +159,17 @@ class HospitalAdmin(ListedFilters, admin.ModelAdmin):
                     record("post.given", actor=request.user, subject=post.user)
                 for post in formset.deleted_objects:
                     record("post.taken", actor=request.user, subject=post.user)
+                for former, post in _handed_over(formset):
+                    record("post.taken", actor=request.user, subject=former)
+                    record("post.given", actor=request.user, subject=post.user)
         bump_hospital(form.instance)
+
+
+def _handed_over(formset: Any) -> list[tuple[User, HospitalStaff]]:
+    """Posts that were somebody else's before, with whose they were."""
+    former = {each.instance.pk: each.initial.get("user") for each in formset.initial_forms}
+    posts = [post for post, fields in formset.changed_objects if "user" in fields]
+    return [(User.objects.get(pk=former[post.pk]), post) for post in posts]
 
 
 class ServiceForm(forms.ModelForm):
@@ -396,6 +406,10 @@ class DoctorAdmin(ListedFilters, admin.ModelAdmin):
             obj.save()
         Schedule.objects.get_or_create(doctor=obj)
         record("doctor.saved", actor=request.user, subject=obj)
+        if "user" in form.changed_data:
+            change_account(
+                doctor=obj, before=form.initial.get("user"), by=request.user, now=timezone.now()
+            )
 
     def save_related(
         self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool

@@ -1,8 +1,9 @@
 """Approving doctors: nobody is shown or booked before staff have looked at the sign-up.
 
 Guarantee: a doctor is public only through `approve`, which stores who looked at what and when, and
-the audit trail has a row for every approval and withdrawal. An approved doctor's account may open
-the workplace, a withdrawn one's may not.
+the audit trail has a row for every approval and withdrawal, and for every account that became or
+ceased to be a doctor's. An approved doctor's account may open the workplace; a withdrawn one's, and
+one that is no longer the doctor's, may not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import sessions
 from accounts.audit import record
 from accounts.models import User
 from accounts.roles import Role
@@ -57,6 +59,22 @@ def withdraw(*, doctor: Doctor, by: Any, why: str = "", now: datetime) -> Doctor
             bump_schedules([doctor.pk])
             record("doctor.withdrawn", actor=by, subject=doctor, detail=why, now=now)
     return doctor
+
+
+def change_account(*, doctor: Doctor, before: int | None, by: Any, now: datetime) -> None:
+    """What follows when the account of ``doctor`` is another one than ``before`` (a key).
+
+    The former account is signed out and stays outside; the new one gets in if the doctor may.
+    The caller has stored ``doctor.user``, in the same transaction.
+    """
+    with transaction.atomic():
+        former = User.objects.filter(pk=before).first() if before is not None else None
+        ids = [str(user.public_id) if user else "nobody" for user in (former, doctor.user)]
+        record("doctor.account", actor=by, subject=doctor, detail=" to ".join(ids), now=now)
+        if former is not None:
+            User.objects.filter(pk=former.pk, role=Role.DOCTOR).update(is_staff=False)
+            sessions.end_all(user=former, by=by, why="no longer the doctor's account", now=now)
+        _let_in(doctor, doctor.is_public)
 
 
 def _let_in(doctor: Doctor, is_staff: bool) -> None:

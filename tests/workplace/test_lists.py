@@ -12,12 +12,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEvent, Patient, Role, User
+from accounts.models import AuditEvent, Patient, Role, SignIn, User
 from appointments.care import end_for_visit
 from appointments.models import Appointment, Registration, Status
 from clinic.directory.models import Doctor, DoctorLanguage, Hospital, HospitalStaff, Service
 from tests.appointments.desk import AT, NOW, Desk
-from tests.cast import make_patient, make_staff, signed_in
+from tests.cast import make_account, make_patient, make_staff, signed_in
 from tests.security.world import difference
 from tests.security.world import rows as all_rows
 from tests.workplace.conftest import Book, doctor_of, text_of
@@ -326,7 +326,7 @@ def test_reception_keeps_how_its_hospital_is_reached(
 ) -> None:
     sent = {
         "address": "14 Wharf Street", "zip_code": "04101", "phone": "207-555-0111", "name": "X",
-        "time_zone": "UTC", "keeps_public_holidays": "on", "is_listed": "",
+        "time_zone": "UTC", "keeps_public_holidays": "on", "is_listed": "", "reply_days": "0",
     }  # fmt: skip
     page = f"{HOSPITALS}{desk.hospital.pk}/change/"
     posts = {"staff-TOTAL_FORMS": "1", "staff-INITIAL_FORMS": "0", "staff-0-user": "1"}
@@ -356,7 +356,7 @@ def test_only_administrators_give_posts_and_say_whose_account_a_doctor_is(
         "name": "Harbour Clinic", "address": "12 Wharf Street", "city": "Portland", "state": "ME",
         "zip_code": "04101", "time_zone": "America/New_York", "time_zone_confirmed": "on",
         "is_listed": "on", "staff-TOTAL_FORMS": "1", "staff-INITIAL_FORMS": "0",
-        "staff-0-user": new.pk, "staff-0-hospital": desk.hospital.pk,
+        "staff-0-user": new.pk, "staff-0-hospital": desk.hospital.pk, "reply_days": "0",
     }  # fmt: skip
     signed_in(directory).post(page, sent)
     assert not HospitalStaff.objects.filter(user=new).exists()
@@ -365,13 +365,35 @@ def test_only_administrators_give_posts_and_say_whose_account_a_doctor_is(
     given = AuditEvent.objects.get(action="post.given")
     assert (given.actor_id, given.object_id) == (administrator.pk, str(new.public_id))
 
+    next_one = make_staff("next@example.org")
+    post = HospitalStaff.objects.get(user=new)
+    signed_in(administrator).post(
+        page,
+        sent | {"staff-INITIAL_FORMS": "1", "staff-0-id": post.pk, "staff-0-user": next_one.pk},
+    )
+    assert HospitalStaff.objects.get().user == next_one
+    rows = AuditEvent.objects.filter(action__startswith="post.").order_by("pk")
+    assert list(rows.values_list("action", "object_id"))[1:] == [
+        ("post.taken", str(new.public_id)), ("post.given", str(next_one.public_id)),
+    ]  # fmt: skip
+
     account = doctor_of(desk, "okafor@example.org")
-    other = make_staff("ito@example.org", role=Role.DOCTOR)
+    other = make_account("ito@example.org", role=Role.DOCTOR)
     doctors_page = f"{DOCTORS}{desk.doctor.pk}/change/"
     typed = form_of(desk.doctor, desk.service, user=str(other.pk))
     signed_in(directory).post(doctors_page, typed)
     desk.doctor.refresh_from_db()
     assert desk.doctor.user == account
+    signed_in(account)
+    signed_in(administrator).post(doctors_page, typed)
+    desk.doctor.refresh_from_db()
+    assert desk.doctor.user == other
+    account.refresh_from_db()
+    other.refresh_from_db()
+    assert (account.is_staff, other.is_staff) == (False, True)
+    assert not SignIn.objects.filter(user=account).exists()
+    swapped = AuditEvent.objects.get(action="doctor.account")
+    assert swapped.detail == f"{account.public_id} to {other.public_id}"
     # Nor does an administrator make a doctor of a patient's account.
     refused = signed_in(administrator).post(doctors_page, typed | {"user": str(charlie.pk)})
     assert "no doctor’s" in refused.content.decode()
