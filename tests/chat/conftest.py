@@ -10,6 +10,7 @@ import pytest
 
 from accounts.models import User
 from chat.models import Conversation
+from tests.chat.scene import Scene, make_scene
 from tests.chat.wire import ChatServer, make_conversation, make_doctor_user
 
 
@@ -27,6 +28,18 @@ def chat_server(django_db_setup: None) -> Iterator[ChatServer]:
     """One socket server for all tests that do not end it."""
     with ChatServer() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def patient_server(django_db_setup: None) -> Iterator[ChatServer]:
+    """The same, one that takes any number of frames."""
+    with ChatServer(CHAT_FRAMES_PER_MINUTE="100000") as running:
+        yield running
+
+
+@pytest.fixture
+def scene(alice: User, charlie: User, administrator: User) -> Scene:
+    return make_scene(alice=alice, charlie=charlie, administrator=administrator)
 
 
 @pytest.fixture
