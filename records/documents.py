@@ -96,8 +96,7 @@ def store(
         return document
 
     write(reserve)
-    with keeping.refused_when_away():
-        keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
+    keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
     stored: Document = write(finish)
     return stored
 
@@ -198,15 +197,12 @@ def remove_unfinished(*, now: datetime | None = None) -> int:
 def _remove(pk: int) -> bool:
     """Removes a row and its bytes unless it was finished meanwhile."""
 
-    def work() -> keeping.Place | None:
+    def work() -> bool:
         found = Document.objects.select_for_update().filter(pk=pk, kept_at=None).first()
         if found is None:
-            return None
-        keeping.remove_bytes(place_of(found), committed=False)
+            return False
+        keeping.remove_bytes(place_of(found))
         found.delete()
-        return place_of(found)
+        return True
 
-    place = in_one_transaction(work)
-    if place is not None:
-        keeping.remove_bytes(place, committed=True)
-    return place is not None
+    return in_one_transaction(work)
