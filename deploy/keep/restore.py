@@ -110,9 +110,11 @@ def check(store: Store, chosen: Plan, *, key: Path) -> None:
                     f"This key does not open {piece.name}: it is not the one these backups were "
                     "encrypted to. Nothing was changed. Use the right private key."
                 )
+            # Its second line asks for a report to its author.
+            why = done.stderr.strip().partition("\n")[0].removeprefix("age: error: ")[:200]
             raise BackupError(
-                f"{piece.name} could not be decrypted ({done.stderr.strip()[:200]}). Nothing was "
-                "changed. If the key file is right, the backup is damaged: take another copy."
+                f"{piece.name} could not be decrypted ({why}). Nothing was changed. If the key "
+                "file is right, the backup is damaged: take another copy."
             )
 
 
