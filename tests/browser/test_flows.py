@@ -19,9 +19,10 @@ from tests.accounts.factors import code
 from tests.browser import stage
 from tests.browser.conftest import DESKTOP, PHONE, OpenPage, RunAxe
 from tests.browser.factors import add_app
+from tests.browser.pages_charts import DOCTOR
 from tests.browser.people import People, Person
 from tests.browser.steps import at_of, button, heading, link, send
-from tests.browser.test_charts import DOCTOR, TEXT, new_note
+from tests.browser.test_charts import TEXT, new_note
 from tests.cast import PASSWORD
 from tests.files import jpeg
 from tests.site import PASSWORD as SAMPLE_PASSWORD
