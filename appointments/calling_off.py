@@ -69,7 +69,7 @@ def call_off(visits: list[list[int]], by: int, attempt: int = 1) -> int:
 
 
 def _cancel_batch(batch: list[list[int]], by: User) -> None:
-    as_seen = dict(batch)
+    as_seen = {pair[0]: pair[1] for pair in batch}
     found = Appointment.objects.filter(pk__in=as_seen)
     doctors = set(found.values_list("doctor_id", flat=True))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
+from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import BirthDateField, NameField, PhoneField, refuse_unwritable
@@ -61,6 +62,27 @@ class ChartForm(forms.Form):
             "phone": data["phone"],
             "email": data["email"],
         }
+
+
+class CorrectionForm(ChartForm):
+    """Contact data to correct, with the marks of what was shown (`registering.marks_of`)."""
+
+    shown = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+
+    def show_changed(self, chart: Patient, fields: Iterable[str], marks: str) -> None:
+        """Says what others stored meanwhile, so that saving again is a decision."""
+        for field in fields:
+            value = getattr(chart, f"get_{field}_display", lambda: None)() or getattr(chart, field)
+            if isinstance(value, date):
+                value = formats.date_format(value)
+            words = (
+                _("Meanwhile changed to “%(value)s”. Save again to replace it.") % {"value": value}
+                if value
+                else _("Meanwhile removed. Save again to store yours.")
+            )
+            self.add_error(field, words)
+        self.data = self.data.copy()
+        self.data["shown"] = marks
 
 
 class NewPatientForm(ChartForm):

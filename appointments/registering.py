@@ -8,6 +8,7 @@ known here; both are audited.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -44,6 +45,19 @@ class LikelyDuplicates(Refusal):
               "number, then use that chart or make a new one.")
         )  # fmt: skip
         self.charts = charts
+
+
+class ChangedMeanwhile(Refusal):
+    """Somebody else changed what is corrected here since it was shown; nothing is stored."""
+
+    code = "changed_meanwhile"
+    status = 409
+
+    def __init__(self, chart: Patient, fields: list[str]) -> None:
+        super().__init__(
+            _("Somebody else has just changed this too. Look at what they stored, then save again.")
+        )
+        self.chart, self.fields = chart, fields
 
 
 class NotYourHospital(Refusal):
@@ -152,10 +166,13 @@ def correct(
     email: str,
     by: User,
     now: datetime,
+    shown: str = "",
 ) -> None:
     """Corrects who a patient is and how to reach them; what is unchanged leaves no row.
 
-    Raises `NotYourHospital` for a chart that ``by`` does not know at reception.
+    ``shown`` is the `marks_of` the chart that ``by`` looked at. Only what was corrected there is
+    stored, so what the patient changed meanwhile stays. Raises `ChangedMeanwhile` when both changed
+    the same, `NotYourHospital` for a chart that ``by`` does not know at reception.
     """
     if not known_to_reception(by).filter(pk=patient.pk).exists():
         refusal = NotYourHospital()
@@ -164,12 +181,37 @@ def correct(
     given = {"name": name, "birth_date": birth_date, "sex": sex, "phone": phone, "email": email}
     with transaction.atomic():
         chart = Patient.objects.select_for_update().get(pk=patient.pk)
-        changed = [field for field, value in given.items() if getattr(chart, field) != value]
+        changed, both = _corrected(chart, given, shown or marks_of(chart))
+        if both:
+            raise ChangedMeanwhile(chart, both)
         for field in changed:
             setattr(chart, field, given[field])
         if changed:
             chart.save(update_fields=changed)
             record("chart.changed", actor=by, patient=chart, detail=", ".join(changed), now=now)
+
+
+CONTACT = ("name", "birth_date", "sex", "phone", "email")
+
+
+def marks_of(chart: Patient) -> str:
+    """What stands for the contact data as somebody sees it: a mark for each field of `CONTACT`."""
+    return " ".join(_mark(getattr(chart, field)) for field in CONTACT)
+
+
+def _mark(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()[:16]
+
+
+def _corrected(chart: Patient, given: dict[str, Any], shown: str) -> tuple[list[str], list[str]]:
+    """Fields to store, and those that were also changed by somebody else since they were shown."""
+    marks = dict(zip(CONTACT, shown.split(), strict=False))
+    differ = [
+        field
+        for field, value in given.items()
+        if getattr(chart, field) != value and _mark(value) != marks.get(field)
+    ]
+    return differ, [field for field in differ if _mark(getattr(chart, field)) != marks.get(field)]
 
 
 def last_digits(phone: str) -> str:

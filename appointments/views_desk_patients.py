@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -17,13 +18,21 @@ from django.views.decorators.http import require_POST
 from accounts import people
 from accounts.audit import record, record_shown
 from accounts.carers import carers_of
-from accounts.models import LinkCode, Patient, Role
+from accounts.models import LinkCode, Patient, Role, User
 from appointments.care import known_to_reception
 from appointments.desk_pages import desk_page, patient_or_404, staff_or_404
-from appointments.forms_desk import ChartForm, NewPatientForm, chart_initial
+from appointments.forms_desk import CorrectionForm, NewPatientForm, chart_initial
 from appointments.models import Appointment
 from appointments.refusals import Refusal
-from appointments.registering import LikelyDuplicates, correct, last_digits, register, take_over
+from appointments.registering import (
+    ChangedMeanwhile,
+    LikelyDuplicates,
+    correct,
+    last_digits,
+    marks_of,
+    register,
+    take_over,
+)
 from appointments.views_desk_carers import relations
 from clinic.directory.staff import hospitals_of
 
@@ -140,13 +149,13 @@ def desk_patient(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     patient = patient_or_404(user, public_id)
     now = timezone.now()
     if request.method == "POST":
-        form = ChartForm(request.POST)
-        if form.is_valid():
-            correct(patient=patient, **form.facts(), by=user, now=now)
+        form = CorrectionForm(request.POST)
+        if form.is_valid() and _is_corrected(form, patient, user, now):
             messages.success(request, _("The contact data is stored."))
             return redirect("desk_patient", public_id=public_id)
     else:
-        form = ChartForm(initial=chart_initial(patient))
+        shown = {"shown": marks_of(patient)}
+        form = CorrectionForm(initial=chart_initial(patient) | shown)
     record_shown("chart.viewed", actor=user, patient=patient, now=now)
     visits = Appointment.objects.handled_by(user).filter(patient=patient).with_parts()
     return desk_page(
@@ -162,6 +171,16 @@ def desk_patient(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
         carers=carers_of(patient, now),
         relations=relations(),
     )
+
+
+def _is_corrected(form: CorrectionForm, patient: Patient, user: User, now: datetime) -> bool:
+    shown = form.cleaned_data["shown"]
+    try:
+        correct(patient=patient, **form.facts(), by=user, now=now, shown=shown)
+    except ChangedMeanwhile as refusal:
+        form.show_changed(refusal.chart, refusal.fields, marks_of(refusal.chart))
+        return False
+    return True
 
 
 @require_POST

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent, LinkCode, Patient, Role, User
+from accounts.people import update_profile
 from appointments.booking import book
 from appointments.hours_changes import look_of
 from appointments.models import Appointment, Registration, Status
@@ -278,6 +279,42 @@ def test_contact_data_is_corrected_with_a_row(desk: Desk, client: Client, nora: 
     assert AuditEvent.objects.filter(action="chart.viewed", patient=nora).count() == 1
     nora.refresh_from_db()
     assert nora.phone == "207-555-0142"
+
+
+def test_a_correction_leaves_alone_what_the_patient_changed_meanwhile(
+    desk: Desk, client: Client, alice: User, rita: User
+) -> None:
+    chart, now = alice.chart, timezone.now()
+    Registration.objects.create(hospital=desk.hospital, patient=chart, since=now, by=rita)
+    address = reverse("desk_patient", args=[chart.public_id])
+    form = client.get(address).context["form"]
+    sent = PERSON | {"name": "Alice M. Moreau", "sex": chart.sex, "phone": "", "email": ""}
+    sent |= {
+        f"birth_date_{part}": str(getattr(chart.birth_date, part))
+        for part in ("year", "month", "day")
+    }
+    sent["shown"] = form.initial["shown"]
+    assert f'name="shown" value="{sent["shown"]}"' in text_of(client.get(address))
+
+    update_profile(
+        user=alice, name=alice.name, phone="207-555-0199", time_zone="", language="en", now=now
+    )
+    assert client.post(address, sent).status_code == 302
+    chart.refresh_from_db()
+    assert (chart.name, chart.phone) == ("Alice M. Moreau", "207-555-0199")
+    row = AuditEvent.objects.get(action="chart.changed", patient=chart)
+    assert row.detail == "name"
+
+    both = client.post(address, sent | {"phone": "207-555-0111"})
+    assert both.status_code == 422
+    page = text_of(both)
+    assert "Meanwhile changed to “207-555-0199”. Save again to replace it." in page
+    chart.refresh_from_db()
+    assert chart.phone == "207-555-0199"
+    again = sent | {"phone": "207-555-0111", "shown": both.context["form"]["shown"].value()}
+    assert client.post(address, again).status_code == 302
+    chart.refresh_from_db()
+    assert chart.phone == "207-555-0111"
 
 
 def test_a_one_time_code_is_given_for_a_known_patient(
