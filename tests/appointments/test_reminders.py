@@ -345,6 +345,16 @@ def test_the_jobs_statements_do_not_grow_with_the_reminders(desk: Desk, alice: U
     assert statements(AT, 1) == statements(AT + timedelta(days=2), 9)
 
 
+def test_what_is_due_is_a_range_of_one_index() -> None:
+    due = Reminder.objects.filter(closed_at=None, due_at__lte=NOW).order_by("due_at")[:50]
+    plan = due.explain()
+    assert "reminders_due" in plan
+    if connection.vendor == "sqlite":  # with no rows a server may plan what it likes
+        assert "SEARCH" in plan
+        assert "closed_at=? AND due_at<?" in plan
+        assert "TEMP B-TREE" not in plan  # nothing is sorted
+
+
 def test_the_mails_are_sent_by_one_task(
     desk: Desk, alice: User, charlie: User, mailoutbox: list[Any]
 ) -> None:

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Role, User
+from accounts.people import in_use
 from appointments import waitlist_offers
 from appointments.booking import book, cancel, reschedule
 from appointments.holding import hold, release
@@ -638,3 +639,12 @@ def test_a_link_that_was_not_made_here_leads_nowhere(alice: User, token: str) ->
     assert read_token(token) is None
     answer = signed_in(alice).get(f"/appointments/waitlist/offers/{token}/")
     assert answer.status_code == 404
+
+
+def test_a_chart_that_waits_is_not_set_aside_unseen(desk: Desk, alice: User) -> None:
+    """Joining charts by a code asks every table, so an entry is never lost with a chart."""
+    assert not in_use(alice.chart)
+    entry = wait(desk, alice)
+    assert in_use(alice.chart)
+    leave(entry=entry, by=alice, now=NOW)
+    assert not in_use(alice.chart)

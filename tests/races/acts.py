@@ -17,7 +17,7 @@ from appointments.holding import hold, release
 from appointments.models import Appointment
 from appointments.refusals import Refusal
 from clinic.directory.models import Service
-from tests.races import naive, remind
+from tests.races import naive, remind, waiting
 
 Job = dict[str, Any]
 Outcome = dict[str, Any]
@@ -128,6 +128,7 @@ ACTS: dict[str, Callable[[Job, datetime], Outcome]] = {
     "hold_and_release": _hold_and_release,
     "move": _move,
     "cancel": _cancel,
+    "offer": lambda job, now: waiting.offer(datetime.fromisoformat(job["at"])),
     "remind": lambda job, now: remind.send(datetime.fromisoformat(job["at"])),
     "remind_without_claim": lambda job, now: remind.send_without_claim(
         datetime.fromisoformat(job["at"])

@@ -24,7 +24,7 @@ from clinic.directory.models import OpeningHours, Service
 from clinic.jobs.models import OutgoingMail
 from tests.appointments.visits import make_doctor, make_hospital
 from tests.cast import make_patient_user
-from tests.races import remind
+from tests.races import remind, waiting
 
 # Far ahead, because check_bookings looks at holds by the real clock and leaves out the past.
 NOW = datetime(2040, 6, 4, 12, 0, tzinfo=UTC)  # a Monday, 8 am in New York
@@ -153,6 +153,14 @@ def due(visits: list[int]) -> str:
 
 def mails(visits: list[int]) -> dict[str, int]:
     return remind.mails(visits)
+
+
+def free_and_wait(services: list[int], users: list[int]) -> list[int]:
+    return waiting.free_and_wait(services, users, NOW)
+
+
+def told(entries: list[int]) -> list[int]:
+    return waiting.told(entries)
 
 
 def existing(keys: list[str]) -> dict[str, int]:
