@@ -23,8 +23,9 @@ SLOW_SECONDS = 10  # client_header_timeout
 @pytest.fixture
 def strict(replicas: Replicas) -> Iterator[Edge]:
     """Rates so low that a test is over before anything is forgiven."""
-    rates = dict.fromkeys(("LIMIT_PAGES", "LIMIT_SIGN_IN", "LIMIT_BOOKING"), "1")
-    with Edge(web=replicas.port, ws=replicas.port, **rates) as edge:
+    with Edge(
+        web=replicas.port, ws=replicas.port, LIMIT_PAGES="1", LIMIT_SIGN_IN="1", LIMIT_BOOKING="1"
+    ) as edge:
         yield edge
 
 
