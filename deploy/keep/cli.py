@@ -1,10 +1,10 @@
 """What the backup image runs: ``backup COMMAND``.
 
-run       a dump every BACKUP_FULL_EVERY seconds, binary logs every BACKUP_EVERY, for ever
+run       a dump every BACKUP_FULL_EVERY seconds, beside it binary logs every BACKUP_EVERY
 full      a dump now, and the logs up to now
 list      what is kept, and up to which moment it reaches
 verify    checks every kept file; exits 1 when one is missing or damaged
-restore   --key FILE [--at 'YYYY-MM-DD HH:MM:SS'] into the empty database
+restore   --key FILE [--at 'YYYY-MM-DD HH:MM:SS'] [--server ID] into the empty database
 drill     --key FILE: restores into the database clinic_drill, which is left to be checked
 drill-end drops clinic_drill; with --passed the drill is written down
 alive     whether `run` goes on; for health checks
@@ -31,7 +31,10 @@ from deploy.keep.server import Login, Server
 from deploy.keep.store import FULL, Store
 
 HEARTBEAT = Path("/tmp/backup-heartbeat")  # noqa: S108  (memory of the container)
+DUMP_HEARTBEAT = Path("/tmp/backup-dump-heartbeat")  # noqa: S108  (the same)
 STUCK_SECONDS = 7200
+STOP_SECONDS = 50.0  # a dump may end within the grace of its container
+DATABASE_SECONDS = 300.0  # a server that was just started elsewhere
 METRICS_PORT = 9101
 DRILL = "clinic_drill"
 
@@ -79,19 +82,36 @@ def run(settings: Settings, asked: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stopping.set())
     serve_metrics(settings.store)
     log("backup_started", every=every, full_every=full_every, keep_days=keep_days)
+
+    def connect() -> Server:
+        return Server(Login.read("BACKUP"))
+
+    def take_dumps() -> None:
+        while not stopping.is_set():
+            DUMP_HEARTBEAT.touch()
+            work.round_of_dumps(
+                connect=connect,
+                store=settings.store,
+                database=settings.database,
+                recipients=settings.recipients,
+                full_every=full_every,
+                keep_days=keep_days,
+                log=log,
+                goes_on=DUMP_HEARTBEAT.touch,
+            )
+            stopping.wait(every)
+
+    # Beside each other: a dump and the check of all files take long, and logs go on meanwhile.
+    dumps = threading.Thread(target=take_dumps, daemon=True)
+    dumps.start()
     while not stopping.is_set():
         HEARTBEAT.touch()
         begun = time.monotonic()
-        work.round_of_work(
-            connect=lambda: Server(Login.read("BACKUP")),
-            store=settings.store,
-            database=settings.database,
-            recipients=settings.recipients,
-            full_every=full_every,
-            keep_days=keep_days,
-            log=log,
+        work.round_of_logs(
+            connect=connect, store=settings.store, recipients=settings.recipients, log=log
         )
         stopping.wait(max(1.0, every - (time.monotonic() - begun)))
+    dumps.join(STOP_SECONDS)
     log("backup_stopped")
     return 0
 
@@ -128,8 +148,9 @@ def full(settings: Settings, asked: argparse.Namespace) -> int:
     piece = work.full(
         server, settings.store, database=settings.database, recipients=settings.recipients
     )
+    begun = time.time()
     work.ship_logs(server, settings.store, recipients=settings.recipients)
-    settings.store.note(last_full=piece.until, last_log=time.time(), last_error="")
+    settings.store.note(last_full=piece.until, last_log=begun, log_error="", dump_error="")
     print(f"{piece.name}: {piece.bytes} bytes, as of {back.spoken(piece.until)}.")
     return 0
 
@@ -138,38 +159,53 @@ def show(settings: Settings, asked: argparse.Namespace) -> int:
     pieces = settings.store.pieces()
     for piece in pieces:
         if piece.kind == FULL:
-            print(f"{back.spoken(piece.until)}  {piece.bytes:>14}  {piece.name}")
+            print(f"{back.described(piece)}  {piece.name}")
     logs = len(pieces) - sum(piece.kind == FULL for piece in pieces)
     print(f"{logs} binary logs.")
-    if pieces:
+    if any(piece.is_dump for piece in pieces):
         print(f"A restore reaches to {back.spoken(back.plan(settings.store, at=None).until)}.")
     return 0
 
 
 def verify(settings: Settings, asked: argparse.Namespace) -> int:
-    faults = work.verify(settings.store)
-    settings.store.note(last_verified=time.time(), faults=faults)
-    for fault in faults:
+    begun = time.time()
+    found = work.verify(settings.store)
+    settings.store.note(last_verified=begun, last_verified_all=begun, faults=found.faults)
+    for fault in found.faults:
         print(fault)
-    if not faults:
+    for note in found.notes:
+        print(f"Note: {note}")
+    if not found.faults:
         print(f"All {len(settings.store.pieces())} files are complete.")
-    return 1 if faults else 0
+    return 1 if found.faults else 0
 
 
-def prepared(settings: Settings, asked: argparse.Namespace) -> back.Plan:
+def prepared(
+    settings: Settings, server: Server, asked: argparse.Namespace, *, of: str | None = None
+) -> back.Plan:
+    """The plan, whose files are all complete, open with the key and drop nothing unasked."""
     if not asked.key.is_file():
         raise BackupError(f"{asked.key} is not there. Name the file with the private key.")
     at = back.moment(asked.at) if asked.at else None
-    chosen = back.plan(settings.store, at=at)
+    chosen = back.plan(settings.store, at=at, server=of)
+    print(f"The dump is {back.described(chosen.dump)}.")
     print(f"{chosen.dump.name} and {len(chosen.logs)} logs: up to {back.spoken(chosen.until)}.")
     back.check(settings.store, chosen, key=asked.key)
+    if not asked.with_drop:
+        back.require_no_drop(
+            server, settings.store, chosen, key=asked.key, database=settings.database
+        )
     print("All files are complete and open with this key.", flush=True)
     return chosen
 
 
 def restore(settings: Settings, asked: argparse.Namespace) -> int:
-    chosen = prepared(settings, asked)
     server = Server(Login.read("RESTORE"))
+    server.wait(DATABASE_SECONDS)
+    chosen = prepared(settings, server, asked, of=asked.server)
+    back.require_choice(
+        settings.store, chosen, into=server.identity, asked=bool(asked.at or asked.server)
+    )
     back.require_empty(server, settings.database)
     if asked.check_only:
         print("The database is empty: the restore can begin.")
@@ -184,27 +220,32 @@ def restore(settings: Settings, asked: argparse.Namespace) -> int:
         into=settings.database,
         say=lambda text: print(text, flush=True),
     )
+    settings.store.note(dump_wanted=time.time())
     print(f"Restored in {time.monotonic() - begun:.0f} s, up to {back.spoken(chosen.until)}.")
     return 0
 
 
 def drill(settings: Settings, asked: argparse.Namespace) -> int:
-    chosen = prepared(settings, asked)
+    """Into a database of its own, none of which is logged: the next drill would replay it."""
     server = Server(Login.read("RESTORE"))
-    server.ask(f"DROP DATABASE IF EXISTS {DRILL}; CREATE DATABASE {DRILL} CHARACTER SET utf8mb4")
+    chosen = prepared(settings, server, asked)
+    remove_drill(server)
+    server.ask(f"CREATE DATABASE {DRILL} CHARACTER SET utf8mb4", logged=False)
     begun = time.monotonic()
-    back.restore(
-        server,
-        settings.store,
-        chosen,
-        key=asked.key,
-        database=settings.database,
-        into=DRILL,
-        say=lambda text: print(text, flush=True),
-    )
-    tables = server.ask(
-        f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{DRILL}'"  # noqa: S608
-    )[0][0]
+    try:
+        back.restore(
+            server,
+            settings.store,
+            chosen,
+            key=asked.key,
+            database=settings.database,
+            into=DRILL,
+            say=lambda text: print(text, flush=True),
+        )
+        tables, _ = server.size(DRILL)
+    except BaseException:
+        remove_drill(server)  # half a copy of the records is no use to anybody
+        raise
     print(
         f"Restored {tables} tables into {DRILL} in {time.monotonic() - begun:.0f} s, up to "
         f"{back.spoken(chosen.until)}."
@@ -212,8 +253,12 @@ def drill(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
+def remove_drill(server: Server) -> None:
+    server.ask(f"DROP DATABASE IF EXISTS {DRILL}", logged=False)
+
+
 def drill_end(settings: Settings, asked: argparse.Namespace) -> int:
-    Server(Login.read("RESTORE")).ask(f"DROP DATABASE IF EXISTS {DRILL}")
+    remove_drill(Server(Login.read("RESTORE")))
     if asked.passed:
         settings.store.note(last_drill=time.time())
     return 0
@@ -221,7 +266,8 @@ def drill_end(settings: Settings, asked: argparse.Namespace) -> int:
 
 def alive(settings: Settings, asked: argparse.Namespace) -> int:
     try:
-        return 0 if time.time() - HEARTBEAT.stat().st_mtime < STUCK_SECONDS else 1
+        oldest = min(path.stat().st_mtime for path in (HEARTBEAT, DUMP_HEARTBEAT))
+        return 0 if time.time() - oldest < STUCK_SECONDS else 1
     except OSError:
         return 1
 
@@ -240,7 +286,13 @@ def parser() -> argparse.ArgumentParser:
         if name in {"restore", "drill"}:
             command.add_argument("--key", type=Path, required=True)
             command.add_argument("--at", help="a moment in UTC")
+            command.set_defaults(with_drop=False)
             command.add_argument("--check-only", action="store_true", help="change nothing")
+        if name == "restore":
+            command.add_argument("--server", help="only what this one had; `list` names them")
+            command.add_argument(
+                "--with-drop", action="store_true", help="replay a DROP DATABASE too"
+            )
         if name == "drill-end":
             command.add_argument("--passed", action="store_true")
     return top

@@ -1,30 +1,36 @@
 """The folder where backups are kept: encrypted files, and beside each a small description.
 
-A file appears under its name only when it is complete; its description holds its length and
-SHA-256, and nothing of what is inside.
+A file appears under its name only when it is complete, and its description after it: what is
+described is there. The description holds its length and SHA-256, and nothing of what is inside.
+Several processes may work on one folder: each kind of work has a lock.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from deploy.keep.errors import BackupError
 
 FULL, LOG = "full", "log"
+LOCK_SECONDS = 900.0
 ENDING = ".zst.age"
 
 
 @dataclass(frozen=True)
 class Piece:
     """One encrypted file. ``until``: everything committed before this moment (seconds, UTC) is in
-    it or in one before it. For a dump, ``log`` and ``position`` say where the logs go on."""
+    it or in one before it. For a dump, ``log`` and ``position`` say where the logs go on, and
+    ``tables`` and ``rows`` (about) how much was in it; -1 where nobody counted."""
 
     kind: str
     server: str
@@ -34,6 +40,13 @@ class Piece:
     sha256: str
     log: str = ""
     position: int = 0
+    tables: int = -1
+    rows: int = -1
+
+    @property
+    def is_dump(self) -> bool:
+        """A dump that a restore may begin with. One of an empty database is none."""
+        return self.kind == FULL and self.tables != 0
 
     @property
     def number(self) -> int:
@@ -42,6 +55,9 @@ class Piece:
         if match is None:
             raise BackupError(f"{self.name} names no binary log.")
         return int(match.group(1))
+
+
+FIELDS = {field.name for field in fields(Piece)}
 
 
 def digest(path: Path) -> str:
@@ -66,18 +82,47 @@ class Store:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         piece = Piece(bytes=draft.stat().st_size, sha256=digest(draft), **about)
-        self._write(f"{piece.name}.json", asdict(piece))
         draft.replace(self.folder / piece.name)
+        self._write(f"{piece.name}.json", asdict(piece))
         self._sync()
         return piece
+
+    @contextmanager
+    def lock(self, work: str, *, wait: float = LOCK_SECONDS) -> Iterator[None]:
+        """One writer at a time for each kind of work. It ends with the process, however that
+        ends; raises ``BackupError`` when another one holds it for ``wait`` seconds."""
+        deadline = time.monotonic() + wait
+        with (self.folder / f".{work}.lock").open("ab") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() >= deadline:
+                        raise BackupError(
+                            f"Another backup is at work in {self.folder}. Try again when it ended."
+                        ) from error
+                time.sleep(0.1)
+            yield
+
+    def has(self, piece: Piece) -> bool:
+        """Whether the file is there in its length; its content is not looked at."""
+        try:
+            return self.path(piece).stat().st_size == piece.bytes
+        except OSError:
+            return False
 
     def pieces(self) -> list[Piece]:
         """All complete files, oldest first. A description that cannot be read is an error."""
         found = []
         for path in self.folder.glob(f"*{ENDING}.json"):
             try:
-                found.append(Piece(**json.loads(path.read_text())))
-            except (ValueError, TypeError) as error:
+                about = json.loads(path.read_text())
+                # A later release may have written more.
+                found.append(Piece(**{k: v for k, v in about.items() if k in FIELDS}))
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            except (ValueError, TypeError, AttributeError) as error:
                 raise BackupError(
                     f"{path.name} is damaged. Take this file and the one it describes from another "
                     "copy of the backups, or remove both and use an older backup."
@@ -98,15 +143,22 @@ class Store:
             return f"{piece.name} is damaged (its checksum differs)"
         return ""
 
+    def nameless(self) -> list[str]:
+        """Files without a description: whoever wrote them was ended before they were kept."""
+        described = {path.name.removesuffix(".json") for path in self.folder.glob("*.json")}
+        return sorted(
+            path.name for path in self.folder.glob(f"[!.]*{ENDING}") if path.name not in described
+        )
+
     def remove(self, piece: Piece) -> None:
-        self.path(piece).unlink(missing_ok=True)
         (self.folder / f"{piece.name}.json").unlink(missing_ok=True)
+        self.path(piece).unlink(missing_ok=True)
 
     def prune(self, *, keep_days: float, now: float | None = None) -> list[str]:
         """Removes what no restore within the kept days needs; the newest dump always stays."""
         now = time.time() if now is None else now
         pieces = self.pieces()
-        dumps = [piece for piece in pieces if piece.kind == FULL]
+        dumps = [piece for piece in pieces if piece.is_dump]
         old = [piece for piece in dumps if piece.until < now - keep_days * 86_400]
         # The newest of the old ones is where a restore to the oldest kept moment begins.
         for_removal = old[:-1]
@@ -134,11 +186,18 @@ class Store:
         return found
 
     def note(self, **changes: Any) -> None:
-        self._write("state.json", {**self.state(), **changes})
+        """``log_error`` and ``dump_error`` are the two kinds of work; ``last_error`` is either."""
+        with self.lock("state"):
+            state = {**self.state(), **changes}
+            state["last_error"] = state.get("log_error") or state.get("dump_error") or ""
+            self._write("state.json", state)
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         draft = self.folder / f".{name}.new"
-        draft.write_text(json.dumps(content, indent=1) + "\n")
+        with draft.open("w") as file:
+            file.write(json.dumps(content, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self.folder / name)
 
     def _sync(self) -> None:
