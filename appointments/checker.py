@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from appointments.models import Appointment, DoctorHold, PatientHold
 from appointments.slots import grain_at, grain_end, moment_of
 from appointments.upkeep import KEEP_HOLDS
+
+PAGE = 20_000  # rows read at once
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,18 @@ def _look(now: datetime) -> Iterator[Fault]:
 
 
 def _overlaps(whose: str, end: str) -> Iterator[Fault]:
+    visits = Appointment.objects.active()
+    counts = visits.order_by(whose).values_list(whose).annotate(Count("pk"))
+    columns = (whose, "starts_at", end, "reference")
     rows = (
-        Appointment.objects.active()
+        row
+        for first, last in _spans(counts)
+        for row in visits.filter(**{f"{whose}__gte": first, f"{whose}__lte": last})
         .order_by(whose, "starts_at", "pk")
-        .values_list(whose, "starts_at", end, "reference")
+        .values_list(*columns)
     )
     owner, latest, latest_reference = None, None, ""
-    for row_owner, starts_at, ends_at, reference in rows.iterator(chunk_size=5_000):
+    for row_owner, starts_at, ends_at, reference in rows:
         if row_owner == owner and latest is not None and starts_at < latest:
             yield Fault(
                 "overlap",
@@ -66,9 +73,10 @@ def _hold_faults(now: datetime) -> Iterator[Fault]:
     )
     patient_grains = _grains(PatientHold.objects.all(), "patient_id", oldest)
     visits = Appointment.objects.active().filter(starts_at__gte=moment_of(oldest))
-    for pk, doctor, patient, starts_at, ends_at, occupied_until, reference in visits.values_list(
-        *("pk", "doctor_id", "patient_id", "starts_at", "ends_at", "occupied_until", "reference")
-    ).iterator(chunk_size=5_000):
+    columns = ("doctor_id", "patient_id", "starts_at", "ends_at", "occupied_until", "reference")
+    for pk, doctor, patient, starts_at, ends_at, occupied_until, reference in _paged(
+        visits, *columns
+    ):
         start = grain_at(starts_at)
         for grains, owner, end, whose in (
             (doctor_grains, doctor, occupied_until, "doctor"),
@@ -89,6 +97,29 @@ def _hold_faults(now: datetime) -> Iterator[Fault]:
         yield Fault("orphan_hold", f"{references.get(pk, pk)} holds time without an active visit")
 
 
+def _paged(rows: QuerySet[Any], *columns: str) -> Iterator[tuple[Any, ...]]:
+    """Key and ``columns`` of all rows, a page at a time: MySQL's driver reads a result as a whole,
+    and all visits of all years take more memory than a worker has."""
+    ordered = rows.order_by("pk").values_list("pk", *columns)
+    page = list(ordered[:PAGE])
+    while page:
+        yield from page
+        page = list(ordered.filter(pk__gt=page[-1][0])[:PAGE])
+
+
+def _spans(counts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """First and last of as many owners as have a page of visits together."""
+    first = last = None
+    visits = 0
+    for owner, count in counts:
+        if first is not None and last is not None and visits + count > PAGE:
+            yield first, last
+            first, visits = None, 0
+        first, last, visits = first or owner, owner, visits + count
+    if first is not None and last is not None:
+        yield first, last
+
+
 def _key(owner: int, grain: int) -> int:
     """A hold row's key as one number, which takes a third of a tuple's memory."""
     return owner << 32 | grain
@@ -96,7 +127,7 @@ def _key(owner: int, grain: int) -> int:
 
 def _grains(rows: QuerySet[Any], owner: str, oldest: int) -> dict[int, set[int]]:
     found: dict[int, set[int]] = defaultdict(set)
-    values = rows.filter(grain__gte=oldest).values_list("appointment_id", owner, "grain")
-    for appointment, whose, grain in values.iterator(chunk_size=20_000):
+    columns = ("appointment_id", owner, "grain")
+    for _pk, appointment, whose, grain in _paged(rows.filter(grain__gte=oldest), *columns):
         found[appointment].add(_key(whose, grain))
     return found

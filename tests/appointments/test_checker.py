@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from appointments import checker
 from appointments.booking import book, cancel
 from appointments.checker import Fault, find_faults
 from appointments.holding import hold
@@ -212,6 +214,32 @@ def test_a_booking_that_comes_in_between_two_reads_is_no_fault(desk: Desk, alice
     with connection.execute_wrapper(book_after_the_holds_were_read):
         assert faults() == []
     assert came and came_first.pk < came[0].pk
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 5])
+def test_rows_are_read_a_page_at_a_time_and_none_is_left_out(
+    desk: Desk, other: Desk, alice: User, charlie: User, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """MySQL's driver takes a whole result into memory, whatever the size of an iterator's chunk."""
+    monkeypatch.setattr(checker, "PAGE", page)
+    visits = [
+        make(which, who, AT + number * HALF_HOUR)
+        for number in range(0, 4, 2)
+        for which, who in ((desk, alice), (other, charlie))
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        assert faults() == []
+    # A page of visits ends with an owner; everything else is cut anywhere.
+    assert all(
+        "LIMIT" in query["sql"] or "GROUP BY" in query["sql"] or "BETWEEN" in query["sql"]
+        or ">=" in query["sql"]
+        for query in queries
+    )  # fmt: skip
+    for visit in (visits[0], visits[3]):
+        DoctorHold.objects.filter(appointment=visit).delete()
+    assert {fault.what[:8] for fault in faults()} == {visits[0].reference, visits[3].reference}
+    Appointment.objects.filter(pk=visits[2].pk).update(starts_at=visits[0].starts_at)
+    assert kinds().count("overlap") == 2  # of the doctor and of the patient
 
 
 # --- The command ----------------------------------------------------------------------------
