@@ -98,13 +98,16 @@ def has_care_of(*, doctor_id: int, patient_id: int, now: datetime) -> bool:
 
 
 def patients_of(
-    user: Any, now: datetime, *, in_emergency: bool = True
+    user: Any, now: datetime, *, in_emergency: bool = True, ended_within: timedelta | None = None
 ) -> QuerySet[CareRelation, int]:
     """Keys of the charts in the care of ``user``, an approved doctor; nobody else has any.
 
-    Without ``in_emergency`` those of emergency access are left out, for what outlasts it.
+    Without ``in_emergency`` those of emergency access are left out, for what outlasts it. Those
+    whose care ended no longer than ``ended_within`` ago are among them.
     """
-    running = CareRelation.objects.running(now) if in_emergency else _lasting(now)
+    running = CareRelation.objects.running(now, ended_within=ended_within)
+    if not in_emergency:
+        running = running.exclude(why=CareRelation.Why.EMERGENCY)
     # Nobody signed in is neither active nor staff.
     if not (user.is_active and user.is_staff and user.role == Role.DOCTOR):
         running = running.none()

@@ -7,7 +7,7 @@ A time can never be given twice because of two unique keys: `DoctorHold` (doctor
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -255,8 +255,12 @@ class BookingRequest(models.Model):
 
 
 class CareRelationQuerySet(models.QuerySet["CareRelation"]):
-    def running(self, now: datetime) -> CareRelationQuerySet:
-        return self.filter(Q(until=None) | Q(until__gt=now), since__lte=now)
+    def running(
+        self, now: datetime, *, ended_within: timedelta | None = None
+    ) -> CareRelationQuerySet:
+        """Those that count at ``now``, or ended no longer than ``ended_within`` ago."""
+        after = now - ended_within if ended_within else now
+        return self.filter(Q(until=None) | Q(until__gt=after), since__lte=now)
 
 
 class CareRelation(models.Model):

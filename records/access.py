@@ -11,16 +11,27 @@ means no row: pages, lists and searches of the admin, exports and files.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import Patient, PatientQuerySet
 from appointments.care import patients_of
 
+TO_FINISH = timedelta(hours=24)
+
 
 def treated_by(user: Any, now: datetime) -> PatientQuerySet:
     """Charts that ``user`` may open and write in as a doctor."""
     return Patient.objects.current().filter(pk__in=patients_of(user, now))
+
+
+def treated_lately(user: Any, now: datetime) -> PatientQuerySet:
+    """Charts that ``user`` opens as a doctor, or did until `TO_FINISH` ago.
+
+    Own drafts there can be finished, so that a treatment is not left undocumented because an
+    emergency access or a visit ended meanwhile. Nothing else of the record is shown for it.
+    """
+    return Patient.objects.current().filter(pk__in=patients_of(user, now, ended_within=TO_FINISH))
 
 
 def own_records(user: Any, now: datetime) -> PatientQuerySet:

@@ -2,17 +2,21 @@
 
 Guarantee: a text that somebody saved is never overwritten by an older copy of it, and a signed note
 never changes. Both are one conditional UPDATE: it names the version the writer had before them and
-that the note is still a draft, so of two writers with the same version one finds no row.
+that the note is still a draft, so of two writers with the same version one finds no row. The author
+of a draft may save, sign and discard it for a day after their access to the record ended.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from accounts.audit import record
 from accounts.models import Patient, User
 from clinic.directory.models import Doctor
+from records.access import treated_lately
 from records.models import Encounter, Note
 from records.refusals import (
     AlreadySigned,
@@ -25,6 +29,8 @@ from records.refusals import (
     TooLong,
 )
 from records.writing import doctor_of, encounter_in, in_chart, says_something
+
+T = TypeVar("T")
 
 BODY_LENGTH = 20_000  # characters, about ten printed pages
 
@@ -81,7 +87,7 @@ def save_draft(*, note: Note, body: str, version: int, by: User, now: datetime) 
         stored.refresh_from_db()
         return stored
 
-    return in_chart(work, action="note.saved", patient=note.patient, by=by, now=now, subject=note)
+    return _in_lately(work, action="note.saved", note=note, by=by, now=now)
 
 
 def sign(*, note: Note, body: str, version: int, by: User, now: datetime) -> Note:
@@ -118,7 +124,7 @@ def sign(*, note: Note, body: str, version: int, by: User, now: datetime) -> Not
         stored.refresh_from_db()
         return stored
 
-    return in_chart(work, action="note.signed", patient=note.patient, by=by, now=now, subject=note)
+    return _in_lately(work, action="note.signed", note=note, by=by, now=now)
 
 
 def amend(*, note: Note, body: str, by: User, now: datetime) -> Note:
@@ -183,7 +189,21 @@ def discard_draft(*, note: Note, by: User, now: datetime) -> None:
         record("note.discarded", actor=by, patient=chart, subject=stored, now=now)
         stored.delete()
 
-    in_chart(work, action="note.discarded", patient=note.patient, by=by, now=now, subject=note)
+    _in_lately(work, action="note.discarded", note=note, by=by, now=now)
+
+
+def _in_lately(
+    work: Callable[[Patient], T], *, action: str, note: Note, by: User, now: datetime
+) -> T:
+    return in_chart(
+        work,
+        action=action,
+        patient=note.patient,
+        by=by,
+        now=now,
+        charts=treated_lately,
+        subject=note,
+    )
 
 
 def author_of(*, public_id: uuid.UUID, note_id: uuid.UUID) -> int | None:

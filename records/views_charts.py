@@ -111,7 +111,7 @@ def _emergency_until(user: User, shown: list[Patient], now: datetime) -> dict[in
 
 
 def _drafts(user: User, now: datetime) -> list[Note]:
-    mine = Note.objects.visible_to(user, now).drafts().filter(author=user)
+    mine = Note.objects.to_finish(user, now)
     return list(mine.select_related("patient", "encounter").order_by("-saved_at")[:DRAFTS])
 
 

@@ -33,14 +33,20 @@ from records.charts import ChartSummary, open_chart, peek_chart, same_name, summ
 
 @dataclass(frozen=True)
 class Sheet:
-    """A chart that lies open before its doctor, and the clock on the doctor's wall."""
+    """A chart that lies open before its doctor, and the clock on the doctor's wall.
+
+    ``note_only``: the care has ended, and only an own draft is still to be finished.
+    """
 
     patient: Patient
     by: User
     now: datetime
     zone: str
+    note_only: bool = False
 
     def address(self, name: str, *parts: Any) -> str:
+        if self.note_only and name == "chart":
+            return reverse("charts")  # this chart is no longer open
         return reverse(name, args=[self.patient.public_id, *parts])
 
 
@@ -110,8 +116,13 @@ def chart_page(
 ) -> HttpResponse:
     """A page under the fixed head with name, birth date, allergies and today's reason."""
     if request.method == "POST":
-        record_shown("record.viewed", actor=sheet.by, patient=sheet.patient, now=sheet.now)
-    visits = visits_today(sheet)
+        action = "note.viewed" if sheet.note_only else "record.viewed"
+        record_shown(action, actor=sheet.by, patient=sheet.patient, now=sheet.now)
+    if sheet.note_only:
+        facts, visits = None, []
+    else:
+        facts = facts or summary(sheet.patient, by=sheet.by, now=sheet.now)
+        visits = visits_today(sheet)
     here = {
         **admin.site.each_context(request),
         "title": f"{title}: {sheet.patient.name}" if section != "timeline" else title,
@@ -122,7 +133,7 @@ def chart_page(
         "now": sheet.now,
         "age": sheet.patient.age(local(sheet.now, sheet.zone).date()),
         "same_name": same_name(sheet.patient),
-        "facts": facts or summary(sheet.patient, by=sheet.by, now=sheet.now),
+        "facts": facts,
         "visit": visit_of_now(visits),
         "section": section,
         "sections": sections_of(sheet, section),

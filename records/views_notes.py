@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts import kept_text
+from accounts.audit import record
+from accounts.models import User
 from appointments.models import Appointment
 from appointments.zones import time_words
+from records.access import treated_by
 from records.encounters import encounter_for
 from records.forms import AmendForm, NoteForm
 from records.models import Encounter, Note
 from records.notes import amend, discard_draft, same_text, save_draft, sign, start_note
 from records.refusals import RecordRefused, StaleDraft
-from records.views_common import Sheet, chart_page, done, refused, sheet_of, told
+from records.views_common import Sheet, chart_page, done, refused, sheet_of, told, zone_of
 
 SAVE, REVIEW, DISCARD = "save", "review", "discard"
 
@@ -70,10 +74,23 @@ def _note(sheet: Sheet, note_id: uuid.UUID) -> Note:
     return found
 
 
+def _opened(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -> tuple[Sheet, Note]:
+    """The note in its chart, or alone: an own draft that is to be finished after the care ended."""
+    user, now = cast(User, request.user), timezone.now()
+    drafts = Note.objects.to_finish(user, now).exclude(patient__in=treated_by(user, now))
+    parts = drafts.select_related("patient", "encounter__appointment__hospital", "author")
+    found = parts.filter(public_id=note_id, patient__public_id=public_id).first()
+    if found is None:
+        sheet = sheet_of(request, public_id)
+        return sheet, _note(sheet, note_id)
+    if request.method != "POST":
+        record("note.viewed", actor=user, patient=found.patient, subject=found, now=now)
+    return Sheet(found.patient, user, now, zone_of(user), note_only=True), found
+
+
 def note(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -> HttpResponse:
     """A draft with its form, or a signed note with what was added to it."""
-    sheet = sheet_of(request, public_id)
-    found = _note(sheet, note_id)
+    sheet, found = _opened(request, public_id, note_id)
     if request.method == "POST":
         return _post(request, sheet, found)
     typed = kept_text.kept_for(request).get("body", "")
@@ -225,8 +242,7 @@ def _refused(
 
 def note_sign(request: HttpRequest, public_id: uuid.UUID, note_id: uuid.UUID) -> HttpResponse:
     """Shows what is about to be signed, and signs exactly that."""
-    sheet = sheet_of(request, public_id)
-    found = _note(sheet, note_id)
+    sheet, found = _opened(request, public_id, note_id)
     if request.method != "POST":
         form = NoteForm(initial={"body": found.body, "version": found.version})
         if found.is_signed or not found.body.strip():

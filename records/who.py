@@ -38,6 +38,7 @@ WORDS: dict[str, Any] = {
     "conversation.open": gettext_lazy("Began a conversation"),
     "conversation.close": gettext_lazy("Closed a conversation"),
     "deletion.viewed": gettext_lazy("Read the request for deletion"),
+    "note.viewed": gettext_lazy("Went on with an own note, without the record"),
     "deletion.decided": gettext_lazy("Decided about the request for deletion"),
     "link_code.given": gettext_lazy("Gave a one-time code"),
     "care.rights": gettext_lazy("Changed what a carer may do"),

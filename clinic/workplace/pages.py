@@ -51,7 +51,7 @@ def my_day(request: HttpRequest, user: User, now: datetime, frame: dict[str, Any
     gaps = of_day.FreeGaps(day, doctor=doctor).of(doctor.pk)
     rows = [of_day.row_of(visit, now) for visit in visits]
     waiting, waiting_count = waiting_for_doctor(user, now)
-    drafts = Note.objects.visible_to(user, now).drafts().filter(author=user)
+    drafts = Note.objects.to_finish(user, now)
     charts = {visit.patient_id for visit in visits}
     treated = treated_by(user, now).filter(pk__in=charts)
     gap = of_day.next_gap(gaps, now) if day == today else None

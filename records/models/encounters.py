@@ -15,7 +15,7 @@ from accounts.ids import uuid7
 from accounts.models import Patient
 from appointments.models import Appointment
 from clinic.directory.models import Doctor, Hospital
-from records.access import own_records, treated_by
+from records.access import own_records, treated_by, treated_lately
 from records.models.base import Entry
 
 
@@ -78,6 +78,10 @@ class NoteQuerySet(models.QuerySet["Note"]):
         return self.filter(
             signed | Q(patient__in=treated, status=Note.Status.DRAFT, author=user.pk)
         )
+
+    def to_finish(self, user: Any, now: datetime) -> Self:
+        """The own drafts, also where the care ended a short while ago (`treated_lately`)."""
+        return self.drafts().filter(author=user.pk, patient__in=treated_lately(user, now))
 
     def signed(self) -> Self:
         return self.filter(status=Note.Status.SIGNED)

@@ -9,6 +9,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from appointments.models import CareRelation
+from records.access import TO_FINISH
 from records.encounters import begin, encounter_for
 from records.models import Encounter, Note
 from records.notes import BODY_LENGTH, amend, discard_draft, save_draft, sign, start_note
@@ -236,7 +238,7 @@ def test_s15_nobody_but_the_treating_doctor_writes(
         who, records.by
     )
     if who == "former":
-        records.end_care()
+        CareRelation.objects.filter(patient=records.patient).update(until=NOW - TO_FINISH)
     if who == "withdrawn":
         records.doctor.withdrawn_at = NOW
         records.doctor.save(update_fields=["withdrawn_at"])
@@ -255,6 +257,24 @@ def test_s15_nobody_but_the_treating_doctor_writes(
     for action, act in acts:
         with refused(NotYourPatient, records.patient, action):
             act()
+
+
+def test_s15_who_treated_until_just_now_finishes_drafts_and_begins_nothing(records: Ward) -> None:
+    note, encounter, by = draft(records), records.encounter(), records.by
+    records.end_care()
+    acts: list[tuple[str, Any]] = [
+        ("encounter.begun", lambda: encounter_for(appointment=records.visit, by=by, now=NOW)),
+        ("note.begun", lambda: start_note(encounter=encounter, by=by, now=NOW)),
+    ]
+    for action, act in acts:
+        with refused(NotYourPatient, records.patient, action):
+            act()
+    with refused(NotYourPatient, records.patient, "note.saved"):
+        save_draft(note=note, body="x", version=note.version, by=records.stranger, now=NOW)
+    saved = save_draft(note=note, body="Well.", version=note.version, by=by, now=NOW)
+    assert sign(note=saved, body="Well.", version=saved.version, by=by, now=NOW).is_signed
+    with refused(NotYourPatient, records.patient, "note.amended"):
+        amend(note=note, body="More.", by=by, now=NOW)
 
 
 def test_a_note_cannot_be_put_into_another_record(records: Ward) -> None:

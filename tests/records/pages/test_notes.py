@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
+from django.urls import reverse
 
+from accounts.models import AuditEvent
+from appointments.care import end_for_visit
+from appointments.emergency import open_in_emergency
 from appointments.models import CareRelation
+from records.allergies import record_allergy
+from records.encounters import begin
 from records.models import Encounter, Note
 from records.notes import amend, save_draft, sign, start_note
 from tests.appointments.desk import NOW
 from tests.appointments.visits import cancel_row
-from tests.cast import signed_in
+from tests.cast import make_patient, signed_in
 from tests.records.pages.ward import Ward
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +135,60 @@ def test_a_draft_is_its_authors_alone(ward: Ward) -> None:
     path = ward.address("chart_note", note.public_id)
     assert colleague.get(path).status_code == 404
     assert autosave(colleague, path, body="x", version=2).status_code == 404
+
+
+@pytest.mark.parametrize("why", ["emergency", "cancelled"])
+def test_a_draft_is_finished_within_a_day_after_the_access_ended(ward: Ward, why: str) -> None:
+    if why == "emergency":
+        patient = make_patient("Zoe Roux", birth_date=date(1990, 6, 14))
+        open_in_emergency(
+            doctor=ward.desk.doctor, patient=patient, reason="Found unconscious", by=ward.doctor,
+            now=NOW,
+        )  # fmt: skip
+        record_allergy(
+            patient=patient, name="Latex", reaction="", criticality="low", by=ward.doctor, now=NOW
+        )
+        encounter = begin(patient=patient, kind="other", title="Collapsed", by=ward.doctor, now=NOW)
+        note = start_note(encounter=encounter, by=ward.doctor, now=NOW)
+    else:
+        patient, note = ward.patient, begun(ward)
+    path = reverse("chart_note", args=[patient.public_id, note.public_id])
+    version = note.version
+    assert ward.client.post(path, {"body": "Adrenaline", "version": version}).status_code == 302
+    if why == "cancelled":
+        end_for_visit(ward.visit, now=NOW)
+    with time_machine.travel(NOW + timedelta(minutes=61), tick=False):
+        assert signed_in(ward.colleague).get(path).status_code == 404
+        client = signed_in(ward.doctor)
+        assert client.get(reverse("chart", args=[patient.public_id])).status_code == 404
+        assert path in client.get("/admin/charts/").content.decode()
+        assert path in client.get("/admin/").content.decode()
+        page = client.get(path).content.decode()
+        assert "Adrenaline" in page and "Your access to this record has ended" in page
+        assert "Latex" not in page and 'class="chart-head' not in page
+        seen = AuditEvent.objects.filter(patient=patient).latest("number")
+        assert (seen.action, seen.object_id) == ("note.viewed", str(note.public_id))
+        text = {"body": "Adrenaline 0.5 mg i.m.", "version": version + 1}
+        assert client.post(path, text | {"action": "review"}).status_code == 302
+        stale = client.post(path, text | {"body": "Other"})
+        assert stale.status_code == 409 and "Latex" not in stale.content.decode()
+        assert "0.5 mg" in client.get(f"{path}sign/").content.decode()
+        done = client.post(f"{path}sign/", text | {"version": version + 2})
+        assert done.headers["Location"] == "/admin/charts/"
+        assert client.get(path).status_code == 404
+    note.refresh_from_db()
+    assert note.is_signed and note.body == "Adrenaline 0.5 mg i.m."
+
+
+def test_a_day_after_the_access_ended_a_draft_is_closed(ward: Ward) -> None:
+    note = begun(ward)
+    end_for_visit(ward.visit, now=NOW)
+    with time_machine.travel(NOW + timedelta(hours=24), tick=False):
+        client = signed_in(ward.doctor)
+        path = ward.address("chart_note", note.public_id)
+        assert client.get(path).status_code == 404
+        assert client.post(path, {"body": "Late", "version": "1"}).status_code == 404
+        assert path not in client.get("/admin/charts/").content.decode()
 
 
 def test_a_draft_can_be_discarded(ward: Ward) -> None:
