@@ -58,7 +58,8 @@ def deploy(settings: Settings, asked: argparse.Namespace) -> None:
         release.apply(settings)
     migrates = not getattr(asked, "no_migrate", False)
     if migrates:
-        say(release.migrate(settings))
+        new = getattr(asked, "new_database", False)
+        say(release.migrate(settings, new_database=new))
     if not is_first:
         release.apply(settings)
     say(status_line(settings))
@@ -210,6 +211,9 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("deploy", help="migrates, then deploys the stack file"),
     ):
         parts.add_argument("--tag", help="the release's images, such as 2026.11")
+        parts.add_argument(
+            "--new-database", action="store_true", help="begin anew although there are backups"
+        )
     parts.set_defaults(run=deploy)
 
     newer = commands.add_parser(

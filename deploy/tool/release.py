@@ -140,12 +140,15 @@ def _seconds(text: str | None) -> float:
     return datetime.fromisoformat(text[:19] + "+00:00").timestamp()
 
 
-def migrate(settings: Settings) -> str:
+def migrate(settings: Settings, *, new_database: bool = False) -> str:
     """The job before an update, with the new image. When it fails nothing else is changed."""
     keep_images(settings)
     try:
         return run_job(
-            settings, "migrate", ["migrate"], image=settings.get("APP_IMAGE", "clinic-app:latest")
+            settings,
+            "migrate",
+            ["migrate", *(["--new-database"] if new_database else [])],
+            image=settings.get("APP_IMAGE", "clinic-app:latest"),
         )
     except Problem as problem:
         raise Problem(

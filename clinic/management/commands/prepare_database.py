@@ -12,7 +12,7 @@ from django.db import DataError, IntegrityError, connection
 from django.db import Error as DatabaseError
 from django.db.migrations.executor import MigrationExecutor
 
-from clinic import env
+from clinic import env, lost
 from clinic.directory.models import Doctor
 
 LOCK = "clinic-prepare-database"
@@ -51,10 +51,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--wait", type=int, default=WAIT_SECONDS, help="Seconds to wait for the database."
         )
+        parser.add_argument(
+            "--new-database",
+            action="store_true",
+            help="Begin with an empty database although there are backups of one.",
+        )
 
-    def handle(self, *args: Any, wait: int, **options: Any) -> None:
+    def handle(self, *args: Any, wait: int, new_database: bool, **options: Any) -> None:
         self.wait_for_database(wait)
         with self.alone():
+            if not new_database and (reason := lost.why_not_to_migrate()):
+                raise CommandError(reason)
             try:
                 call_command("migrate", interactive=False, verbosity=1, stdout=self.stdout)
             except DatabaseError as error:
