@@ -109,9 +109,8 @@ def lay_out(
         (place / name).write_text(for_versions(text, versions))
     shutil.copytree(SOURCE / "errors", folder / "srv" / "errors", dirs_exist_ok=True)
     mime_types = next((path for path in map(Path, MIME_TYPES) if path.is_file()), None)
-    if mime_types is None:
-        raise RuntimeError("There is no mime.types on this machine; NGINX's package brings it.")
-    shutil.copy(mime_types, folder / "mime.types")
+    kinds = mime_types.read_text() if mime_types else "types { text/html html; text/css css; }\n"
+    (folder / "mime.types").write_text(kinds)
     return folder / "nginx.conf"
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from tests.deploy.edge import Edge
+from tests.deploy.edge import Edge, system_nginx
 from tests.deploy.replicas import ADDRESSES, Replicas
-from tests.servers import find
 
 # What touches no database has been run already in the first part of `make test`.
 if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
@@ -37,5 +36,5 @@ def edge(replicas: Replicas) -> Iterator[Edge]:
 def system_edge(replicas: Replicas) -> Iterator[Edge]:
     """The same with the system's own NGINX, which has every module of the image's. It may be years
     older: what it does not know yet is taken out (tools/edge.py)."""
-    with Edge(web=replicas.port, ws=replicas.port, program=find("nginx")) as nginx:
+    with Edge(web=replicas.port, ws=replicas.port, program=system_nginx()) as nginx:
         yield nginx

@@ -9,14 +9,11 @@ from contextlib import suppress
 
 import pytest
 
-from tests.deploy.edge import NAME, Edge, asks_for_names
+from tests.deploy.edge import NAME, Edge, needs_names
 from tests.deploy.replicas import ADDRESSES, Replicas
 from tests.deploy.test_edge_answers import assert_own_page
 from tests.servers import free_port
 
-by_name = pytest.mark.skipif(
-    not asks_for_names(), reason="this NGINX does not ask for names again (1.27.3 does)"
-)
 FORGED_NAMES = """
     X-Forwarded-For X_Forwarded_For X-Forwarded_For X-Real-IP X_Real_IP X-Client-IP Via Proxy
     X-Cluster-Client-IP True-Client-IP X-Forwarded-Server X-Forwarded-Port X-Forwarded-Prefix
@@ -76,8 +73,8 @@ def test_only_the_sockets_address_can_be_upgraded(edge: Edge, replicas: Replicas
     assert page_seen.all("connection") == []
 
 
-@by_name
 def test_requests_go_to_every_replica(edge: Edge, replicas: Replicas) -> None:
+    needs_names(edge)
     for _ in range(20):
         assert edge.get("/spread/").status == 200
     assert {seen.replica for seen in replicas.requests("/spread/")} == set(ADDRESSES)
@@ -98,11 +95,11 @@ def own_edge(replicas: Replicas) -> Iterator[Edge]:
         yield edge
 
 
-@by_name
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_what_only_reads_is_asked_of_the_next_replica(
     own_edge: Edge, replicas: Replicas, method: str
 ) -> None:
+    needs_names(own_edge)
     assert own_edge.ask(method, f"/closes-once/{method}/").status == 200
     tried = replicas.requests(f"/closes-once/{method}/")
     assert [seen.line.split()[0] for seen in tried] == [method, method]
@@ -141,9 +138,9 @@ def test_a_page_that_reads_tries_again_by_itself(own_edge: Edge, replicas: Repli
     assert 2 <= len(replicas.requests("/closes/page/")) <= 4
 
 
-@by_name
 def test_a_dead_replica_costs_nobody_an_error(replicas: Replicas) -> None:
     with Edge(web=replicas.port, replicas=("127.0.0.9", "127.0.0.1")) as edge:
+        needs_names(edge)
         for number in range(10):
             assert edge.ask("POST", f"/beside-a-dead-one/{number}/", body=b"x").status == 200
     assert len(replicas.requests("/beside-a-dead-one/")) == 10
@@ -178,10 +175,10 @@ def test_a_replica_that_hangs_is_given_up_soon_and_said_so(full_port: int) -> No
     assert answer["Retry-After"] == "5"
 
 
-@by_name
 def test_no_replica_at_all_is_a_page_and_heals_by_itself(replicas: Replicas) -> None:
     """As at the first start of a stack, where NGINX is there before the site."""
     with Edge(web=replicas.port, ws=replicas.port, replicas=()) as edge:
+        needs_names(edge)
         answer = edge.get("/too-early/")
         assert answer.status in {502, 503}
         assert_own_page(answer, answer.status)

@@ -18,12 +18,11 @@ from websockets.typing import Origin, Subprotocol
 from accounts.models import AuditEvent, SignIn, User
 from tests.cast import make_patient_user
 from tests.chat.wire import database_url, make_conversation, make_doctor_user, session_of
-from tests.deploy.edge import NAME, Answer, Edge, trusting
+from tests.deploy.edge import NAME, Answer, Edge, system_nginx, trusting
 from tests.deploy.tasks import Task
 from tests.deploy.test_edge_answers import assert_headers, assert_own_page
 from tests.deploy.test_edge_replicas import FORGED
 from tests.deploy.test_edge_smuggling import AMBIGUOUS, CHUNKS, assert_refused_once, post
-from tests.servers import find
 from tests.site import ROOT, Site
 from tests.static_files import collect_once
 
@@ -46,7 +45,7 @@ def stack(django_db_setup: None) -> Iterator[Stack]:
     site = Site(sample=None, worker=False)
     collect_once(lambda: site.manage("collectstatic", "--no-input", "--verbosity", "0"))
     site.stop()
-    edge = Edge(web=0, ws=0, program=find("nginx"), LIMIT_SIGN_IN="1000")
+    edge = Edge(web=0, ws=0, program=system_nginx(), LIMIT_SIGN_IN="1000")
     facts = {
         "SECRET_KEY_FALLBACKS": settings.SECRET_KEY,  # what the test signs is valid there
         "DATABASE_URL": database_url(),
