@@ -40,5 +40,6 @@ def why_not_to_migrate() -> str:
     taken = datetime.fromtimestamp(dump, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         f"The database is empty, and there is a backup of {taken}: it was lost. Nothing was "
-        "changed. Restore it (“A node is lost” in docs/operations.md), or begin anew with --new-database."
+        "changed. Restore it (“A node is lost” in docs/operations.md), or begin anew with "
+        "--new-database."
     )
