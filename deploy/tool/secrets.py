@@ -128,6 +128,7 @@ def certificate(settings: Settings, folder: Path) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise Problem(f"{setting} is {path!r}, which cannot be read as a PEM file.") from error
     check_pair(found["tls_certificate"], found["tls_key"])
+    check_names(found["tls_certificate"], settings.get("SERVER_NAMES").split())
     return found
 
 
@@ -165,6 +166,21 @@ def check_pair(certificate_text: str, key_text: str) -> None:
         raise Problem(
             "The certificate in TLS_CERTIFICATE expires within a day, or has. Renew it first."
         ) from problem
+
+
+def check_names(certificate_text: str, names: list[str]) -> None:
+    """Every name that people type has to be in the certificate, or their browsers refuse it."""
+    for name in names:
+        # Since OpenSSL 3.2 a name that is missing is an error too; before, only the text says so.
+        try:
+            said = openssl("x509", "-noout", "-checkhost", name, text=certificate_text)
+        except Problem as problem:
+            said = str(problem)
+        if "does match" not in said:
+            raise Problem(
+                f"The certificate in TLS_CERTIFICATE is not for {name}, so browsers would refuse "
+                "it. Get one for all of SERVER_NAMES, or take the name out. Nothing was changed."
+            )
 
 
 def self_signed(settings: Settings, folder: Path) -> dict[str, str]:

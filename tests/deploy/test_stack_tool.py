@@ -122,6 +122,20 @@ def test_a_certificate_that_is_nearly_over_is_refused(tmp_path: Path) -> None:
         secrets.check_pair(*pair(tmp_path, days=1))
 
 
+def test_a_certificate_of_another_site_is_refused(tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    given = (f"TLS_CERTIFICATE={tmp_path / NAME}.pem", f"TLS_KEY={tmp_path / NAME}.key")
+    ours = settings_with(tmp_path, f"PUBLIC_URL=https://{NAME}", *given)
+    ours.require_site()
+    assert set(secrets.values_for("tls", ours, tmp_path)) == {"tls_certificate", "tls_key"}
+    theirs = settings_with(
+        tmp_path, f"PUBLIC_URL=https://{NAME}", f"SERVER_NAMES={NAME} x.{NAME}", *given
+    )
+    theirs.require_site()
+    with pytest.raises(Problem, match=rf"is not for x\.{NAME}, so browsers would refuse it"):
+        secrets.values_for("tls", theirs, tmp_path)
+
+
 def test_what_is_no_certificate_or_no_key_is_refused(tmp_path: Path) -> None:
     certificate, key = pair(tmp_path)
     with pytest.raises(Problem, match="TLS_CERTIFICATE is no certificate in PEM form"):
