@@ -230,7 +230,9 @@ def parser() -> argparse.ArgumentParser:
 
     kept = commands.add_parser("secrets", help="list | create | rotate NAME | retire")
     kept.add_argument("what", choices=["list", "create", "rotate", "retire"])
-    kept.add_argument("name", nargs="?", help=", ".join(secrets.GROUPS))
+    kept.add_argument(
+        "name", nargs="?", help=", ".join([*secrets.GROUPS, *secrets.MONITORING_GROUPS])
+    )
     kept.set_defaults(run=handle_secrets)
 
     now = commands.add_parser("backup", help="a full backup now, or: list | verify")
