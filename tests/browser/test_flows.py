@@ -22,7 +22,7 @@ from tests.browser.factors import add_app
 from tests.browser.pages_charts import DOCTOR
 from tests.browser.people import People, Person
 from tests.browser.steps import at_of, button, heading, link, send
-from tests.browser.test_charts import TEXT, new_note
+from tests.browser.test_charts import SAVED, TEXT, new_note
 from tests.cast import PASSWORD
 from tests.files import jpeg
 from tests.site import PASSWORD as SAMPLE_PASSWORD
@@ -390,4 +390,25 @@ def test_s10_a_draft_sent_without_a_script_after_the_sign_in_ended_keeps_its_tex
     expect(page.get_by_role("main")).to_contain_text("It is not signed yet.")
     page.goto(address)
     expect(page.get_by_label(TEXT)).to_have_value("Typed after the sign-in had ended")
+    expect(page.get_by_role("main")).not_to_contain_text("so it is not saved yet")
+
+
+def test_s10_text_that_came_back_is_saved_by_the_script_where_there_is_one(
+    open_page: OpenPage, people: People, site: Site
+) -> None:
+    page = open_page(person=people.known[DOCTOR])
+    address = new_note(page, site, "Signed out, then with a script")
+    page.context.clear_cookies(name="session")
+    # As a browser sends the form before its script has come.
+    page.evaluate("document.querySelector('#id_body').defaultValue = 'Sent too early'")
+    page.evaluate("HTMLFormElement.prototype.submit.call(document.querySelector('#draft'))")
+    heading(page, "Sign in")
+    page.get_by_label("E-mail address").fill(DOCTOR)
+    page.get_by_label("Password", exact=True).fill(SAMPLE_PASSWORD)
+    button(page, "Sign in").click()
+    page.wait_for_url(address)
+    expect(page.get_by_label(TEXT)).to_have_value("Sent too early")
+    expect(page.locator("[data-draft-state]")).to_have_text(SAVED)
+    page.reload()
+    expect(page.get_by_label(TEXT)).to_have_value("Sent too early")
     expect(page.get_by_role("main")).not_to_contain_text("so it is not saved yet")
