@@ -20,8 +20,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path("/secrets")
-OWNERS = {"app": 10001, "migrate": 10001, "mysql": 999, "redis": 999, "tls": 101, "backup": 10002}
+OWNERS = {
+    "app": 10001,
+    "migrate": 10001,
+    "mysql": 999,
+    "redis": 999,
+    "tls": 101,
+    "backup": 10002,
+    "restore": 10002,
+    "alerts": 65534,
+    "grafana": 472,
+}
 CERTIFICATE_DAYS = 365
+# Whom Alertmanager tells until it is told (the discard port): its own page shows the alerts.
+NOBODY = "http://127.0.0.1:9/"
 
 
 def write(folder: str, name: str, value: str) -> None:
@@ -74,6 +86,24 @@ def make_secrets() -> bool:
     return True
 
 
+def make_copies() -> None:
+    """What is derived from the others, and what only the monitoring needs."""
+    restore, migrate = (ROOT / folder / "mysql_migrate_password" for folder in ("restore", "mysql"))
+    if not restore.exists() or restore.read_text() != migrate.read_text():
+        write("restore", "mysql_migrate_password", migrate.read_text())
+    if not (ROOT / "grafana" / "grafana_password").exists():
+        write("grafana", "grafana_password", password())
+    for name in ("alert_webhook", "watchdog_webhook"):
+        given = os.environ.get(f"{name.upper()}_URL", "").strip()
+        if given and not given.startswith(("http://", "https://")):
+            sys.exit(
+                f"{name.upper()}_URL is {given!r}. Set it to an address such as "
+                "https://hooks.example.org/clinic, or leave it out."
+            )
+        if given or not (ROOT / "alerts" / name).exists():
+            write("alerts", name, given or NOBODY)
+
+
 def alternative_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
@@ -122,6 +152,7 @@ def main() -> None:
         path.chmod(0o500)
     if make_secrets():
         print("Secrets made.")
+    make_copies()
     if make_certificate(os.environ.get("SERVER_NAMES", "localhost").split()):
         print("A self-signed certificate made: browsers will warn about it.")
 

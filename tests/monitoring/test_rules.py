@@ -64,7 +64,9 @@ def exported() -> set[str]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("file", ["alerts.yml", "grafana/dashboards/clinic.json"])
+@pytest.mark.parametrize(
+    "file", ["alerts.yml", "grafana/dashboards/clinic.json", "cloudwatch-agent.json"]
+)
 def test_every_number_that_is_asked_for_is_exported(file: str) -> None:
     Client().get("/privacy/")  # a first request gives the labelled ones a sample
     known = exported()
