@@ -55,6 +55,7 @@ def deploy(settings: Settings, asked: argparse.Namespace) -> None:
     cluster.ensure_networks(settings)
     is_first = not rotation.is_running(settings, "web")
     if is_first:
+        cluster.require_ports(settings)
         release.apply(settings)
     migrates = not getattr(asked, "no_migrate", False)
     if migrates:

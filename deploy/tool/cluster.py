@@ -95,3 +95,29 @@ def ensure_networks(settings: Settings) -> list[str]:
                 "OVERLAY_ENCRYPTED=0 where the nodes' own network is encrypted."
             )
     return made
+
+
+def who_holds(services: list[dict[str, Any]], ports: set[int], *, stack: str) -> dict[int, str]:
+    """Which services outside this stack publish one of the ports on the nodes themselves."""
+    return {
+        port["PublishedPort"]: service["Spec"]["Name"]
+        for service in services
+        if service["Spec"].get("Labels", {}).get("com.docker.stack.namespace") != stack
+        for port in service["Spec"].get("EndpointSpec", {}).get("Ports") or []
+        if port.get("PublishedPort") in ports
+    }
+
+
+def require_ports(settings: Settings) -> None:
+    """A second stack on the same ports would never start, and say so only after a quarter of an
+    hour."""
+    ids = docker("service", "ls", "--quiet").split()
+    services = json.loads(docker("service", "inspect", *ids)) if ids else []
+    ports = {int(settings.get("HTTP_PORT", "80")), int(settings.get("HTTPS_PORT", "443"))}
+    for port, holder in who_holds(services, ports, stack=settings.stack).items():
+        raise Problem(
+            f"Port {port} of the nodes is taken by {holder}, so that the stack {settings.stack} "
+            f"could not start; {holder} goes on running. Set STACK to the name of the stack that "
+            "runs to update it, or HTTP_PORT and HTTPS_PORT (and PUBLIC_URL with it) to free ones "
+            "for a second one. Nothing was changed."
+        )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deploy.tool import secrets
+from deploy.tool import cluster, secrets
 from deploy.tool.docker import Problem
 from deploy.tool.settings import Settings
 from tests.deploy.edge import NAME, make_certificate
@@ -187,6 +188,30 @@ def test_s39_passwords_are_long_random_and_safe_wherever_they_are_written() -> N
     made = {secrets.password() for _ in range(50)}
     assert len(made) == 50
     assert all(len(one) >= 32 and one.isalnum() and one.isascii() for one in made)
+
+
+# --- Two stacks -----------------------------------------------------------------------------
+def service(name: str, stack: str, *ports: int) -> dict[str, Any]:
+    """As `docker service inspect` tells it."""
+    published = [{"PublishedPort": port, "PublishMode": "host"} for port in ports]
+    labels = {"com.docker.stack.namespace": stack} if stack else {}
+    endpoint = {"Ports": published} if published else {}
+    return {"Spec": {"Name": name, "Labels": labels, "EndpointSpec": endpoint}}
+
+
+def test_a_second_stack_on_the_same_ports_is_seen_before_it_is_deployed() -> None:
+    running = [
+        service("clinic_nginx", "clinic", 80, 443),
+        service("clinic_web", "clinic"),
+        service("by-hand", "", 8080),
+    ]
+    assert cluster.who_holds(running, {80, 443}, stack="second") == {
+        80: "clinic_nginx",
+        443: "clinic_nginx",
+    }
+    assert cluster.who_holds(running, {80, 443}, stack="clinic") == {}  # deployed once more
+    assert cluster.who_holds(running, {8080, 8443}, stack="second") == {8080: "by-hand"}
+    assert cluster.who_holds([], {80, 443}, stack="clinic") == {}
 
 
 # --- The command ----------------------------------------------------------------------------
