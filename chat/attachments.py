@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from appointments.transactions import in_one_transaction
-from chat.frames import BAD_FRAME, CLOSED, TOO_FAST, TOO_LONG
+from chat.frames import BAD_FRAME, CLOSED, TOO_FAST, TOO_LONG, UNAVAILABLE
 from chat.models import Attachment, Conversation, Event, Kind
 from clinic.logs import type_name
 from clinic.uploads import keeping
@@ -34,7 +34,7 @@ __all__ = [
     "visible_attachments",
 ]
 
-CODES = {409: CLOSED, 413: TOO_LONG, 429: TOO_FAST}
+CODES = {409: CLOSED, 413: TOO_LONG, 429: TOO_FAST, 503: UNAVAILABLE}
 
 log = structlog.get_logger("chat.attachments")
 
@@ -49,8 +49,8 @@ def store(
 ) -> Attachment:
     """Takes in a file that ``by`` may send in ``conversation``, a conversation of theirs.
 
-    Raises `UploadRefused` with a sentence: closed, empty, too large, not what may be sent, or too
-    many on one day.
+    Raises `UploadRefused` with a sentence: closed, empty, too large, not what may be sent, too many
+    on one day, or nowhere to keep it just now.
     """
     if conversation.is_closed:
         raise UploadRefused(
@@ -58,7 +58,12 @@ def store(
         )
     file = keeping.take(upload, user=by.pk, now=now)
     attachment = _reserve(_row(conversation, by, file, now), by, now)
-    keeping.keep_bytes(_place(attachment), file, undo=lambda: _remove(attachment.pk))
+    with keeping.refused_when_away():
+        keeping.keep_bytes(
+            _place(attachment),
+            file,
+            undo=lambda bytes_too: _remove(attachment.pk, bytes_too=bytes_too),
+        )
     return attachment
 
 
@@ -140,17 +145,20 @@ def remove_unsent(*, now: datetime | None = None) -> int:
     return removed
 
 
-def _remove(pk: int) -> bool:
+def _remove(pk: int, *, bytes_too: bool = True) -> bool:
     """Removes a file and its row unless a message took it meanwhile."""
 
-    def work() -> bool:
+    def work() -> keeping.Place | None:
         # A message that is just taking the file waits for this lock, then finds no file; or it was
         # first, and this waits and finds the file sent.
         found = Attachment.objects.select_for_update().filter(pk=pk, sent_seq=None).first()
         if found is None:
-            return False
-        keeping.remove_bytes(_place(found))
+            return None
+        keeping.remove_bytes(_place(found), committed=False)
         found.delete()
-        return True
+        return _place(found)
 
-    return in_one_transaction(work)
+    place = in_one_transaction(work)
+    if place is not None and bytes_too:
+        keeping.remove_bytes(place, committed=True)
+    return place is not None

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,16 +24,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.audit import record
 from accounts.models import User
-from chat.attachments import UploadRefused, store
+from chat.attachments import UploadRefused, code_of, store
 from chat.edges import LISTED, conversation_or_404, list_context, number, person, thread_page
 from chat.folding import lines_after
 from chat.frames import (
     BAD_FRAME,
-    CLOSED,
     SYNC_DEFAULT,
     SYNC_LIMIT,
-    TOO_FAST,
-    TOO_LONG,
     UNAVAILABLE,
 )
 from chat.history import events_after
@@ -51,11 +49,6 @@ from chat.sending import (
 from chat.thread import thread_of, transcript_lines
 from chat.unread import heads_for, unread_conversations
 
-UPLOAD_CODES: dict[int, str] = {
-    HTTPStatus.CONFLICT: CLOSED,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LONG,
-    HTTPStatus.TOO_MANY_REQUESTS: TOO_FAST,
-}
 TRANSCRIPT_PAGE = 1_000  # messages and notices
 
 
@@ -80,7 +73,7 @@ def conversation(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     except Problem as problem:
         if wants_json(request):
             return problem_json(problem)
-        if problem.code == UNAVAILABLE and isinstance(problem.__cause__, Exception):
+        if problem.code == UNAVAILABLE and isinstance(problem.__cause__, DatabaseError):
             raise problem.__cause__ from None  # the outage's own page: ours would need the database
         return thread_page(
             request,
@@ -132,8 +125,7 @@ def _store_file(upload: UploadedFile, user: User, found: Conversation, now: date
     try:
         stored = store(conversation=found, by=user, upload=upload, now=now)
     except UploadRefused as refusal:
-        code = UPLOAD_CODES.get(refusal.status, BAD_FRAME)
-        raise Problem(code, refusal.message) from refusal
+        raise Problem(code_of(refusal), refusal.message) from refusal
     return str(stored.public_id)
 
 

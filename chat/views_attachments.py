@@ -27,6 +27,7 @@ from chat.models import Attachment
 from clinic.uploads.serving import download, thumbnail
 
 LISTED = 50  # files of one answer
+RETRY_SECONDS = 60  # when there is nowhere to keep files
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -42,8 +43,7 @@ def attachments(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
                 raise UploadRefused(_("Choose a file first, then send it."))
             stored = store(conversation=found, by=person(request), upload=upload, now=now)
         except UploadRefused as refusal:
-            frame = error_frame(code_of(refusal), refusal.message)
-            return JsonResponse(frame, status=refusal.status)
+            return _refused(refusal)
         return JsonResponse(attachment_frame(stored), status=HTTPStatus.CREATED)
     files = visible_attachments(person(request), now).filter(
         conversation=found, sent_seq__isnull=False
@@ -57,6 +57,17 @@ def attachments(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             "more": len(rows) > LISTED,
         }
     )
+
+
+def _refused(refusal: UploadRefused) -> JsonResponse:
+    """The protocol's `error` frame; with a time where the same file may pass later."""
+    is_outage = refusal.status == HTTPStatus.SERVICE_UNAVAILABLE
+    retry_ms = RETRY_SECONDS * 1000 if is_outage else None
+    frame = error_frame(code_of(refusal), refusal.message, retry_after_ms=retry_ms)
+    response = JsonResponse(frame, status=refusal.status)
+    if is_outage:
+        response["Retry-After"] = str(RETRY_SECONDS)
+    return response
 
 
 def _attachment_or_404(user: User, public_id: uuid.UUID, now: datetime) -> Attachment:

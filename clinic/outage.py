@@ -1,4 +1,4 @@
-"""Telling a database that is away, or too busy just now, from a programming error."""
+"""Telling a database or store of files that is away, or too busy just now, from our own errors."""
 
 from __future__ import annotations
 
@@ -32,8 +32,14 @@ BUSY = {
 }
 
 
+class StoreAway(OSError):
+    """The store of files could not be asked, or did not do what it was asked for."""
+
+
 def is_outage(error: BaseException | None) -> bool:
     """Whether trying again in some seconds may simply work."""
+    if isinstance(error, StoreAway):
+        return True
     if isinstance(error, InterfaceError):
         return error.args[:1] == (0,) or "closed" in str(error)  # closed under us
     if not isinstance(error, OperationalError) or not error.args:

@@ -7,6 +7,7 @@ Production: ``DATABASE_URL`` set and ``DEBUG`` unset.
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,12 +62,11 @@ if not ALLOWED_HOSTS:
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if PRODUCTION else 0)
 
-# Of the contract but used by a later release; read here so that nobody believes files go there.
-STORAGE_URL = env.address("STORAGE_URL", {"s3"}, example="s3://BUCKET/PREFIX")
-if STORAGE_URL:
+STORAGE = env.bucket("STORAGE_URL")  # where uploaded files go; None: into the database
+if STORAGE and (find_spec("storages") is None or find_spec("boto3") is None):
     raise ImproperlyConfigured(
-        "STORAGE_URL is set, but this release keeps uploaded files in the database only "
-        "(in a folder when it runs embedded). Unset STORAGE_URL."
+        "STORAGE_URL is set, but django-storages and boto3 are not installed. Install "
+        "requirements.txt, or unset STORAGE_URL."
     )
 CLINIC_NAME = env.text("CLINIC_NAME", "Harbour Health")
 EMERGENCY_NUMBER = env.text("EMERGENCY_NUMBER", "911")
@@ -267,6 +267,7 @@ REGULAR_JOBS: list[tuple[str, str, int]] = [
     ("mail_about_unread_messages", "chat.mails.mail_about_unread", 60),
     ("remove_unsent_uploads", "chat.attachments.remove_unsent", 3600),
     ("remove_unfinished_documents", "records.documents.remove_unfinished", 3600),
+    ("remove_orphaned_files", "clinic.uploads.orphans.remove_orphans", 86_400),
     ("prune_holds", "appointments.upkeep.prune_holds", 300),
     ("send_reminders", "appointments.reminders.send_due", 60),
     ("offer_freed_times", "appointments.waitlist_offers.offer_due", 20),
@@ -447,15 +448,23 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # Never under an address of their own: files go out through views that check who asks.
-    "uploads": {"BACKEND": "clinic.uploads.storage.DatabaseStorage"}
-    if PRODUCTION
-    else {
+# Never under an address of their own: files go out through views that check who asks.
+UPLOADS: dict[str, Any]
+if STORAGE:
+    UPLOADS = {
+        "BACKEND": "clinic.uploads.bucket.BucketStorage",
+        "OPTIONS": {"place": STORAGE},
+    }
+elif PRODUCTION:
+    UPLOADS = {"BACKEND": "clinic.uploads.storage.DatabaseStorage"}
+else:
+    UPLOADS = {
         "BACKEND": "clinic.uploads.storage.FolderStorage",
         "OPTIONS": {"location": VAR_DIR / "uploads"},
-    },
+    }
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "uploads": UPLOADS,
     "staticfiles": {
         "BACKEND": "clinic.static_files.ModuleStorage"
         if PRODUCTION

@@ -96,7 +96,12 @@ def store(
         return document
 
     write(reserve)
-    keeping.keep_bytes(place_of(document), file, undo=lambda: _remove(document.pk))
+    with keeping.refused_when_away():
+        keeping.keep_bytes(
+            place_of(document),
+            file,
+            undo=lambda bytes_too: _remove(document.pk, bytes_too=bytes_too),
+        )
     stored: Document = write(finish)
     return stored
 
@@ -194,15 +199,18 @@ def remove_unfinished(*, now: datetime | None = None) -> int:
     return removed
 
 
-def _remove(pk: int) -> bool:
+def _remove(pk: int, *, bytes_too: bool = True) -> bool:
     """Removes a row and its bytes unless it was finished meanwhile."""
 
-    def work() -> bool:
+    def work() -> keeping.Place | None:
         found = Document.objects.select_for_update().filter(pk=pk, kept_at=None).first()
         if found is None:
-            return False
-        keeping.remove_bytes(place_of(found))
+            return None
+        keeping.remove_bytes(place_of(found), committed=False)
         found.delete()
-        return True
+        return place_of(found)
 
-    return in_one_transaction(work)
+    place = in_one_transaction(work)
+    if place is not None and bytes_too:
+        keeping.remove_bytes(place, committed=True)
+    return place is not None

@@ -1,16 +1,17 @@
 """How a file is taken in and kept, whatever it belongs to.
 
-Guarantee: bytes never exist without their row. The app makes its row first, under a lock where it
-counts the day's files (`refuse_full_day`); then the bytes are stored (`keep_bytes`); and only then
-does anybody learn of the file. Whatever was interrupted in between has a row that the app knows as
-unfinished, and the app's regular job removes both.
+Guarantee: bytes come after their row and go after it. The app makes its row first, under a lock
+where it counts the day's files (`refuse_full_day`); then the bytes are stored (`keep_bytes`); and
+only then does anybody learn of the file. Whatever was interrupted in between has a row that the app
+knows as unfinished, and the app's regular job removes both; what a store outside the database still
+has when its row is gone is removed by `clinic.uploads.orphans`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,8 +24,10 @@ from django.db import DatabaseError
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
+from clinic.outage import StoreAway
 from clinic.uploads.checking import Checked, check, refuse_size
 from clinic.uploads.refusals import UploadRefused
+from clinic.uploads.storage import DatabaseStorage
 
 DAY = timedelta(days=1)
 KEEP_UNFINISHED = timedelta(days=1)
@@ -96,30 +99,59 @@ def random_name() -> str:
     return f"{token[:2]}/{token}"
 
 
-def keep_bytes(place: Place, file: Checked, *, undo: Callable[[], object]) -> None:
-    """Stores the bytes of a file whose row is there; ``undo`` removes both when that fails."""
+def keep_bytes(place: Place, file: Checked, *, undo: Callable[[bool], object]) -> None:
+    """Stores the bytes of a file whose row is there; ``undo`` removes the row when that fails.
+
+    It is told whether to remove bytes as well: a store that did not answer is not asked once more
+    while somebody waits, and what it may have kept is removed as an orphan.
+    """
     try:
         uploads().save(place.stored_as, ContentFile(file.data))
         if file.thumbnail:
             uploads().save(place.thumbnail_as, ContentFile(file.thumbnail))
-    except BaseException:
+    except BaseException as error:
         # What this cannot undo, because the database is away, goes with the row after a day.
         with contextlib.suppress(DatabaseError, OSError):
-            undo()
+            undo(not isinstance(error, StoreAway))
         raise
 
 
-def remove_bytes(place: Place) -> None:
-    for name in filter(None, (place.stored_as, place.thumbnail_as)):
-        uploads().delete(name)
+@contextlib.contextmanager
+def refused_when_away() -> Iterator[None]:
+    """Around `keep_bytes` where a person waits: a store that is away is a sentence for them."""
+    try:
+        yield
+    except StoreAway as error:
+        raise UploadRefused(
+            _("We cannot take files just now. Nothing was stored. Send it again in a few minutes."),
+            status=503,
+        ) from error
+
+
+def remove_bytes(place: Place, *, committed: bool) -> None:
+    """Called twice: in the transaction that removes the row, and once more after its COMMIT.
+
+    Bytes in the database go with the row. Elsewhere they go when nothing can bring the row back.
+    """
+    stores = [] if isinstance(uploads(), DatabaseStorage) or not committed else [uploads()]
+    if not committed:
+        stores = [DatabaseStorage()]  # also what was kept before STORAGE_URL was set
+    for store in stores:
+        for name in filter(None, (place.stored_as, place.thumbnail_as)):
+            store.delete(name)
 
 
 def open_bytes(place: Place, *, thumbnail: bool = False) -> File:
     """The file, or the small picture of it, opened for reading; read it by ``chunks()``.
 
-    Raises FileNotFoundError when there is none.
+    Raises FileNotFoundError when there is none, `StoreAway` when it cannot be had just now.
     """
     name = place.thumbnail_as if thumbnail else place.stored_as
     if not name:
         raise FileNotFoundError("no thumbnail")
-    return uploads().open(name, "rb")
+    try:
+        return uploads().open(name, "rb")
+    except FileNotFoundError:
+        if isinstance(uploads(), DatabaseStorage):
+            raise
+        return DatabaseStorage().open(name, "rb")  # from before STORAGE_URL was set

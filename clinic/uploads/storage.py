@@ -1,6 +1,7 @@
 """Where uploads are kept: in the database, or in a folder by the embedded default.
 
-Neither gives a file an address: files go out through views that check who asks.
+`clinic.settings` chooses, and takes `clinic.uploads.bucket` instead where STORAGE_URL is set. None
+of them gives a file an address: files go out through views that check who asks.
 
 In the database a file is written in one transaction and read one piece at a time, so neither a
 statement nor the memory of a process grows with the file.
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.core.files.base import File
@@ -122,3 +125,9 @@ class FolderStorage(FileSystemStorage):
 
     def url(self, name: str | None) -> str:
         raise ValueError("Uploaded files have no address.")
+
+    def names_before(self, moment: datetime) -> Iterator[str]:
+        """The names of the files that were stored before a moment."""
+        for path in Path(self.location).glob("*/*"):
+            if path.is_file() and datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment:
+                yield path.relative_to(self.location).as_posix()

@@ -276,13 +276,13 @@ class Plan:
             # Inside the transaction: the document is complete at its commit. What was kept for
             # nothing because the transaction failed is removed by `drop_files`.
             self.kept.append(document)
-            keeping.keep_bytes(place_of(document), file, undo=lambda: None)
+            keeping.keep_bytes(place_of(document), file, undo=lambda _: None)
 
     def drop_files(self) -> None:
         for document in self.kept:
-            # What cannot be removed now has no row that names it: nobody finds it.
+            # What cannot be removed now has no row that names it: an orphan, for the nightly job.
             with contextlib.suppress(DatabaseError, OSError):
-                keeping.remove_bytes(place_of(document))
+                keeping.remove_bytes(place_of(document), committed=True)
         self.kept.clear()
 
     def _retract(self, chart: Patient, entry: Entry) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import AsyncClient, Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEvent, Carer, User
 from chat import attachments
@@ -29,8 +31,12 @@ from chat.frames import Delete, Send
 from chat.log import Act, Entry, Refused, append
 from chat.models import Attachment, Conversation, Event, Participant
 from clinic.bodies import limit_for
+from clinic.uploads import orphans
 from clinic.uploads.models import StoredChunk
+from clinic.uploads.orphans import remove_orphans
+from clinic.uploads.storage import DatabaseStorage
 from tests import files
+from tests.bucket import BucketServer
 from tests.cast import signed_in
 from tests.chat.wire import make_conversation, make_doctor_user
 from tests.servers import end_with_this_process, free_port
@@ -41,15 +47,19 @@ NOW = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 PLACES = {
     "folder": {"BACKEND": "clinic.uploads.storage.FolderStorage"},
     "database": {"BACKEND": "clinic.uploads.storage.DatabaseStorage"},
+    "bucket": {"BACKEND": "clinic.uploads.bucket.BucketStorage"},
 }
 
 
-@pytest.fixture(params=["folder", "database"])
+@pytest.fixture(params=["folder", "database", "bucket"])
 def place(request: pytest.FixtureRequest, settings: Any, tmp_path: Any) -> Storage:
-    """Where uploads go: a folder as in the embedded default, and the database."""
+    """Where uploads go: a folder as in the embedded default, the database, a bucket of S3."""
     chosen: dict[str, Any] = dict(PLACES[request.param])
     if request.param == "folder":
         chosen["OPTIONS"] = {"location": tmp_path / "uploads"}
+    if request.param == "bucket":
+        store: BucketServer = request.getfixturevalue("bucket_server")
+        chosen["OPTIONS"] = {"place": store.place(prefix=tmp_path.name)}
     settings.STORAGES = settings.STORAGES | {"uploads": chosen}
     return storages["uploads"]
 
@@ -506,10 +516,29 @@ def test_one_file_that_cannot_be_removed_does_not_keep_the_others(
     monkeypatch.setattr(type(place), "delete", delete)
     later = NOW + timedelta(days=2)
     assert remove_unsent(now=later) == 1
-    assert list(Attachment.objects.all()) == [stuck]
     assert not place.exists(other.stored_as)
     monkeypatch.undo()
-    assert remove_unsent(now=later) == 1
+    if isinstance(place, DatabaseStorage):
+        assert list(Attachment.objects.all()) == [stuck]
+        assert remove_unsent(now=later) == 1
+    else:  # the row went first: what was left of the file is an orphan
+        assert not Attachment.objects.exists()
+        assert place.exists(stuck.stored_as)
+        assert remove_orphans(now=timezone.now() + timedelta(days=2)) == 2
+    assert not place.exists(stuck.stored_as)
+
+
+def test_only_files_that_no_row_names_are_orphans(
+    talk: Conversation, alice: User, place: Storage
+) -> None:
+    kept, unsent = sent(talk, alice), stored(talk, alice)
+    place.save("ff/lost", ContentFile(b"of a server that died"))
+    tomorrow = timezone.now() + timedelta(days=1, minutes=1)
+    assert remove_orphans(now=timezone.now() + timedelta(hours=23)) == 0
+    assert remove_orphans(now=tomorrow) == (0 if isinstance(place, DatabaseStorage) else 1)
+    for file in (kept, unsent):
+        assert place.exists(file.stored_as) and place.exists(file.thumbnail_as)
+    assert isinstance(place, DatabaseStorage) or not place.exists("ff/lost")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -545,6 +574,7 @@ def test_a_file_that_is_sent_while_it_is_removed_is_either_sent_or_removed(
 def test_the_removal_is_a_regular_job(settings: Any) -> None:
     functions = [function for _name, function, _seconds in settings.REGULAR_JOBS]
     assert f"{attachments.__name__}.{remove_unsent.__name__}" in functions
+    assert f"{orphans.__name__}.{remove_orphans.__name__}" in functions
 
 
 def test_a_disabled_account_sees_no_file(talk: Conversation, alice: User, folder: None) -> None:
