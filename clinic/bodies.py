@@ -128,6 +128,12 @@ def in_foreign_charset(request: HttpRequest) -> bool:
     return bool(request.META.get(FOREIGN) or scope.get(FOREIGN))
 
 
+def is_encoded(request: HttpRequest) -> bool:
+    """Whether the body is compressed. No page sends one, and nothing here would unpack it."""
+    named = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    return named not in {"", "identity"}
+
+
 def is_upload(request: HttpRequest) -> bool:
     """Whether the request's body is longer than any that carries no file."""
     return declared_length(request.META.get("CONTENT_LENGTH")) > settings.MAX_BODY_BYTES

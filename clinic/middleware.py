@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_structlog.middlewares import RequestMiddleware
 
 from clinic import health, views
-from clinic.bodies import in_foreign_charset, is_upload, too_large
+from clinic.bodies import in_foreign_charset, is_encoded, is_upload, too_large
 from clinic.logs import frames_of, route_of, type_name
 from clinic.metrics import RESPONSES
 from clinic.outage import is_outage
@@ -112,8 +112,8 @@ class Probes:
 
 
 class BodyLimit:
-    """413 for a body over its limit, 400 for texts that are not UTF-8, and a file only from people
-    who are signed in.
+    """413 for a body over its limit, 400 for one that is compressed or whose texts are not UTF-8, and
+    a file only from people who are signed in.
 
     All before anything reads the body: the check of the form's token would.
     """
@@ -124,7 +124,7 @@ class BodyLimit:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if too_large(request):
             return views.too_large(request)
-        if in_foreign_charset(request):
+        if in_foreign_charset(request) or is_encoded(request):
             return views.bad_request(request)
         return self.get_response(request)
 
