@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import record, record_refusal
 from accounts.models import Carer, Patient, Relation, Role, User, of_age_since
-from accounts.people import Refused
+from accounts.people import Refused, lock_chart
 
 
 class NotYourCarer(Refused):
@@ -125,6 +125,15 @@ def end_carer(*, carer: Carer, by: User, now: datetime) -> None:
     _with(carer, "care.ended", by, now, change)
 
 
+def end_all_carers(*, patient: Patient, by: User, now: datetime) -> None:
+    """Ends what all carers may do, with a row for each, in the transaction of whoever decided it
+    and locked the chart."""
+    for row in Carer.objects.running(now).filter(patient=patient).order_by("pk"):
+        row.until = now
+        row.save(update_fields=["until"])
+        record("care.ended", actor=by, patient=patient, subject=row, now=now)
+
+
 def _reads(row: Carer, now: datetime) -> bool:
     return Carer.objects.reading(now).filter(pk=row.pk).exists()
 
@@ -146,6 +155,7 @@ def _with(
     """Runs ``change`` on the row as it stands, with its audit row; a refusal leaves one too."""
     try:
         with transaction.atomic():
+            lock_chart(carer.patient_id)
             # No join in the locking read: MariaDB would lock the chart and the account as well.
             found = Carer.objects.running(now).select_for_update().filter(pk=carer.pk).first()
             row = found and Carer.objects.select_related("patient").get(pk=found.pk)

@@ -150,6 +150,7 @@ def add_person_in_care(
 def end_care(*, by: User, patient: Patient, now: datetime) -> None:
     """Ends the care of ``by`` for ``patient`` at once; the chart itself stays."""
     with transaction.atomic():
+        lock_chart(patient.pk)
         ended = Carer.objects.running(now).filter(user=by, patient=patient).update(until=now)
         if ended:
             record("care.ended", actor=by, patient=patient, now=now)
@@ -215,6 +216,7 @@ def redeem_link_code(*, code: str, by: User, now: datetime) -> Patient:
     stays unused.
     """
     with transaction.atomic():
+        _lock_charts_of(code, by, now)
         # The lock makes attempts of one account wait for each other. A refusal is written while it
         # is held, or guesses sent at once would all see the same count.
         user = User.objects.select_for_update().get(pk=by.pk)
@@ -241,6 +243,30 @@ def redeem_link_code(*, code: str, by: User, now: datetime) -> Patient:
                 now=now,
             )
     raise refusal
+
+
+def lock_chart(*patients: int) -> None:
+    """Locks charts until the transaction ends. Charts come before accounts, carers and codes,
+    everywhere: two rules that lock the same rows never wait for each other crosswise."""
+    ids = sorted(patients)
+    list(Patient.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
+
+
+def _lock_charts_of(code: str, by: User, now: datetime) -> None:
+    """The chart that a code is for and the account's own one; whether the code is good is asked
+    later."""
+    hashes = code_hashes(normal_code(code))
+    charts = LinkCode.objects.filter(code_hash__in=hashes, used_at=None, expires_at__gt=now)
+    ids = set(charts.values_list("patient_id", flat=True))
+    if ids:
+        ids |= set(Patient.objects.filter(account=by).values_list("pk", flat=True))
+        lock_chart(*ids)
+
+
+def end_codes(*, patient: Patient, now: datetime) -> None:
+    """Ends all unused codes for a chart, in the transaction of whoever locked it."""
+    unused = LinkCode.objects.filter(patient=patient, used_at=None, expires_at__gt=now)
+    unused.update(expires_at=now)
 
 
 def _usable_code(code: str, user: User, now: datetime) -> LinkCode:

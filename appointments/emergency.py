@@ -12,7 +12,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils import translation
@@ -25,7 +24,7 @@ from appointments.care import has_care_of
 from appointments.mails import language_of, moment_words
 from appointments.models import CareRelation
 from appointments.refusals import Refusal
-from appointments.transactions import lock_patient
+from appointments.transactions import in_one_transaction, lock_patient
 from appointments.zones import zone_words
 from clinic.directory.models import Doctor, Hospital
 from clinic.jobs.outbox import enqueue_mail
@@ -126,32 +125,41 @@ def find_patient(*, name: str, birth_date: date, by: User, now: datetime) -> Pat
     except NoEmergencyAccess as refused:
         record_refusal(SEARCH, actor=by, reason=refused.code, now=now)
         raise
-    with transaction.atomic():
+
+    def search() -> Patient | Refusal:
+        found = _named(name, birth_date)
+        if len(found) == 1:
+            lock_patient(found[0].pk)  # before the account, as everywhere
         # The lock makes searches of one account wait for each other, and a refusal is written
         # while it is held, or searches sent at once would all see the same count.
         User.objects.select_for_update().get(pk=by.pk)
-        refusal: Refusal
         try:
-            patient = _only_one(name, birth_date, by, now)
-        except Refusal as error:
-            refusal = error
+            patient = _only_one(found, by, now)
+        except Refusal as refusal:
             record(f"{SEARCH}.refused", actor=by, detail=refusal.code, now=now)
-        else:
-            record(SEARCH, actor=by, patient=patient, now=now)
-            return patient
-    raise refusal
+            return refusal
+        record(SEARCH, actor=by, patient=patient, now=now)
+        return patient
+
+    answer = in_one_transaction(search)
+    if isinstance(answer, Refusal):
+        raise answer
+    return answer
 
 
-def _only_one(name: str, birth_date: date, by: User, now: datetime) -> Patient:
+def _named(name: str, birth_date: date) -> list[Patient]:
+    wanted = _plain(name)
+    # Compared again in Python: to MySQL's collation José and Jose are the same.
+    born_then = Patient.objects.current().filter(birth_date=birth_date)
+    return [patient for patient in born_then if wanted and _plain(patient.name) == wanted]
+
+
+def _only_one(found: list[Patient], by: User, now: datetime) -> Patient:
     made = AuditEvent.objects.filter(
         actor_id=by.pk, at__gt=now - ATTEMPTS_COUNT_FOR, action__in=[SEARCH, f"{SEARCH}.refused"]
     ).count()
     if made >= ATTEMPTS:
         raise TooManySearches
-    wanted = _plain(name)
-    # Compared again in Python: to MySQL's collation José and Jose are the same.
-    born_then = Patient.objects.current().filter(birth_date=birth_date)
-    found = [patient for patient in born_then if wanted and _plain(patient.name) == wanted]
     if not found:
         raise NobodyFound
     if len(found) > 1:
@@ -172,28 +180,31 @@ def open_in_emergency(
     `NoEmergencyAccess`, `NoReason`, `ReasonTooLong`, `YourPatientAlready`.
     """
     reason = " ".join(reason.split())
+
+    def work() -> CareRelation:
+        lock_patient(patient.pk)
+        _check(doctor, patient, reason, by, now)
+        running = _running(now).filter(doctor=doctor, patient=patient).first()
+        if running is not None:
+            return running
+        relation = CareRelation.objects.create(
+            doctor=doctor,
+            patient=patient,
+            why=CareRelation.Why.EMERGENCY,
+            since=now,
+            until=now + LASTS,
+            reason=reason,
+        )
+        # Not the reason itself: it may say what is wrong with the patient.
+        record("emergency.opened", actor=by, patient=patient, subject=relation, now=now)
+        _tell(relation, by=by, now=now)
+        return relation
+
     try:
-        with transaction.atomic():
-            lock_patient(patient.pk)
-            _check(doctor, patient, reason, by, now)
-            running = _running(now).filter(doctor=doctor, patient=patient).first()
-            if running is not None:
-                return running
-            relation = CareRelation.objects.create(
-                doctor=doctor,
-                patient=patient,
-                why=CareRelation.Why.EMERGENCY,
-                since=now,
-                until=now + LASTS,
-                reason=reason,
-            )
-            # Not the reason itself: it may say what is wrong with the patient.
-            record("emergency.opened", actor=by, patient=patient, subject=relation, now=now)
-            _tell(relation, by=by, now=now)
+        return in_one_transaction(work)
     except Refusal as refusal:
         record_refusal("emergency.opened", actor=by, patient=patient, reason=refusal.code, now=now)
         raise
-    return relation
 
 
 def _check(doctor: Doctor, patient: Patient, reason: str, by: User, now: datetime) -> None:

@@ -12,13 +12,15 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.audit import record, record_refusal
-from accounts.models import Carer, Patient, Role, User
+from accounts.carers import end_all_carers
+from accounts.models import Patient, Role, User
+from accounts.people import end_codes
 from appointments.care import known_to_reception
+from appointments.transactions import in_one_transaction, lock_patient
 from records.models import DeletionRequest, Document
 from records.refusals import MissingWords, NotYourPatient, RecordRefused
 from records.writing import words
@@ -137,13 +139,14 @@ def what_may_go(patient: Patient) -> QuerySet[Document]:
 def _delete_what_may_go(patient: Patient, by: User, now: datetime) -> None:
     # A document without ``kept_at`` is seen by nobody, and the hourly job removes row and bytes.
     what_may_go(patient).update(kept_at=None)
-    Carer.objects.running(now).filter(patient=patient).update(until=now)
+    end_all_carers(patient=patient, by=by, now=now)
+    end_codes(patient=patient, now=now)
     patient.phone = patient.email = ""
     patient.save(update_fields=["phone", "email"])
 
 
 def _open_row(request: DeletionRequest) -> DeletionRequest:
-    # No join in the locking read: MariaDB would lock the chart in another order than `ask`.
+    # No join in the locking read: MariaDB would lock whatever is joined as well.
     locked = DeletionRequest.objects.select_for_update().filter(pk=request.pk).first()
     if locked is None or locked.decision != Decision.OPEN:
         raise Decided
@@ -151,11 +154,14 @@ def _open_row(request: DeletionRequest) -> DeletionRequest:
 
 
 def _audited(action: str, patient: Patient, by: User, now: datetime, work: Any) -> Any:
+    def audited() -> DeletionRequest:
+        lock_patient(patient.pk)  # first, as every rule does: rows of this patient come after it
+        row: DeletionRequest = work()
+        record(action, actor=by, patient=patient, subject=row, detail=row.decision, now=now)
+        return row
+
     try:
-        with transaction.atomic():
-            row = work()
-            record(action, actor=by, patient=patient, subject=row, detail=row.decision, now=now)
-            return row
+        return in_one_transaction(audited)
     except RecordRefused as refusal:
         record_refusal(action, actor=by, patient=patient, reason=refusal.code, now=now)
         raise
