@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.audit import record, record_shown
+from accounts.audit import record, record_refusal, record_shown
 from accounts.models import Patient, User
 from appointments import referrals
 from appointments.models import Referral
@@ -75,8 +75,11 @@ def _home_zone(patient: Patient) -> str:
     return zones.values_list("hospital__time_zone", flat=True).first() or ""
 
 
-def _mine(request: HttpRequest, *, own_only: bool = False) -> Mine:
-    """The record that the address names, the own one without a name; 404 for anybody else's."""
+def _mine(request: HttpRequest, *, own_only: str = "") -> Mine:
+    """The record that the address names, the own one without a name; 404 for anybody else's.
+
+    ``own_only``: an act of the patient alone, by its name in the trail, where a carer's try stands.
+    """
     user, now = request.user, timezone.now()
     assert isinstance(user, User)  # noqa: S101  (login_required stands in front)
     given = request.POST if request.method == "POST" else request.GET
@@ -89,7 +92,10 @@ def _mine(request: HttpRequest, *, own_only: bool = False) -> Mine:
     else:
         charts = own_records(user, now)
         chart = charts.filter(account=user).first() or charts.order_by("name", "pk").first()
-    if chart is None or (own_only and chart.account_id != user.pk):
+    if chart is None:
+        raise Http404
+    if own_only and chart.account_id != user.pk:
+        record_refusal(own_only, actor=user, patient=chart, reason="not_found", now=now)
         raise Http404
     return Mine(chart, user, now)
 
@@ -213,7 +219,7 @@ def record_document(
 @reauthentication_required
 def record_download(request: HttpRequest) -> HttpResponse:
     """Everything as an HL7 FHIR R4 bundle, for another clinic or an own archive."""
-    mine = _mine(request, own_only=True)
+    mine = _mine(request, own_only="record.exported")
     if request.method != "POST":
         return _page(request, "records/mine/download.html", mine)
     bundle = export_bundle(patient=mine.patient, by=mine.by, now=mine.now)
@@ -230,7 +236,7 @@ def record_download(request: HttpRequest) -> HttpResponse:
 @reauthentication_required
 def record_summary(request: HttpRequest) -> HttpResponse:
     """The whole record on one page, to be printed."""
-    mine = _mine(request, own_only=True)
+    mine = _mine(request, own_only="record.exported")
     record("record.exported", actor=mine.by, patient=mine.patient, detail="summary", now=mine.now)
     return _page(
         request,
@@ -256,7 +262,7 @@ def record_who(request: HttpRequest) -> HttpResponse:
 @login_required
 def record_deletion(request: HttpRequest) -> HttpResponse:
     """Asks for deletion, shows the answers, takes an open request back."""
-    mine = _mine(request, own_only=True)
+    mine = _mine(request, own_only="deletion.asked")
     form = DeletionForm(request.POST if request.method == "POST" else None)
     status: int = HTTPStatus.OK
     if request.method == "POST":

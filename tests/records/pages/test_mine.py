@@ -241,6 +241,11 @@ def test_a_carer_takes_nothing_along(alice: User, bob: User, chart: Any) -> None
     assert got.status_code == 404
     assert client.get(f"/record/summary/?person={chart.public_id}").status_code == 404
     assert client.get(f"/record/deletion/?person={chart.public_id}").status_code == 404
+    assert tried(chart, bob)[-3:] == [
+        "record.exported.refused",
+        "record.exported.refused",
+        "deletion.asked.refused",
+    ]
 
 
 @pytest.fixture
