@@ -186,7 +186,7 @@ def test_s26_frames_of_every_type_are_counted(
         sent = [frame_of(kind, scene, scene.talk) if known else {} for _ in range(SENT)]
         for frame in sent:
             wire.send(kind, **frame)
-        refused = []
+        refused: list[dict[str, Any]] = []
         while len(refused) < SENT - PER_MINUTE - 2:
             error = wire.expect("error")
             if error["code"] == "too_fast":

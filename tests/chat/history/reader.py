@@ -21,8 +21,10 @@ from typing import Self
 from tests.chat.history.measures import percentile
 from tests.chat.history.stack import ROOT, Stack
 
-READERS = 2
-PACE = 0.25  # seconds between two pages of one reader
+READERS = 6
+# Seconds between two pages of one reader: longer than a page takes on a busy machine, or those that
+# are due would queue up behind each other.
+PACE = 1.5
 PATIENCE = 30.0
 
 Row = tuple[float, float, int]
