@@ -28,7 +28,7 @@ from appointments.care import (
 )
 from appointments.models import Appointment, CareRelation, Registration
 from clinic.directory.models import Doctor, Hospital, HospitalStaff
-from records.access import own_records, readable_by, treated_by
+from records.access import own_records, readable_by, treated_by, treated_lately
 from tests.appointments.town import doctor as make_doctor
 from tests.appointments.town import hospital as make_hospital
 from tests.appointments.visits import make_visit
@@ -163,6 +163,38 @@ def test_a_chart_that_was_set_aside_is_read_by_nobody(
     assert names(own_records(bob, NOW)) == {"Bob Tanaka"}
     assert names(readable_by(bob, NOW)) == {"Bob Tanaka"}
     assert not own_records(alice, NOW).exists()
+
+
+@pytest.mark.parametrize("why", list(Why))
+def test_a_draft_can_be_finished_for_a_day_after_the_care_has_ended_and_nothing_be_read(
+    doctor: Doctor, other: Doctor, alice: User, charlie: User, why: str
+) -> None:
+    user = user_of(doctor)
+    relate(doctor, alice.chart, why, since=NOW - YEAR, until=NOW)
+    relate(other, charlie.chart, why, since=NOW - YEAR, until=NOW)
+    day = timedelta(days=1)
+    for at, expected in [
+        (NOW - YEAR - SECOND, set()),
+        (NOW - SECOND, {"Alice Moreau"}),
+        (NOW, {"Alice Moreau"}),
+        (NOW + day - SECOND, {"Alice Moreau"}),
+        (NOW + day, set()),
+    ]:
+        assert names(treated_lately(user, at)) == expected, at
+        assert treated_by(user, at).exists() == (at == NOW - SECOND), at
+    lasting = patients_of(user, NOW, in_emergency=False, ended_within=day)
+    assert list(lasting) == ([] if why == Why.EMERGENCY else [alice.chart.pk])
+    assert list(patients_of(user, NOW, in_emergency=False)) == []
+    relate(doctor, charlie.chart, until=None)
+    assert names(treated_lately(user, NOW + day)) == {"Charlie Roux"}
+
+
+def test_a_chart_that_was_set_aside_gets_no_more_drafts(
+    doctor: Doctor, alice: User, bob: User
+) -> None:
+    relate(doctor, alice.chart)
+    Patient.objects.filter(pk=alice.chart.pk).update(replaced_by=bob.chart)
+    assert not treated_lately(user_of(doctor), NOW).exists()
 
 
 # --- The patient's side ---------------------------------------------------------------------
