@@ -34,6 +34,7 @@ HEARTBEAT = Path("/tmp/backup-heartbeat")  # noqa: S108  (memory of the containe
 DUMP_HEARTBEAT = Path("/tmp/backup-dump-heartbeat")  # noqa: S108  (the same)
 STUCK_SECONDS = 7200
 STOP_SECONDS = 50.0  # a dump may end within the grace of its container
+NEW_SECONDS = 15.0  # until an installation that is being made has tables
 DATABASE_SECONDS = 300.0  # a server that was just started elsewhere
 METRICS_PORT = 9101
 DRILL = "clinic_drill"
@@ -89,7 +90,7 @@ def run(settings: Settings, asked: argparse.Namespace) -> int:
     def take_dumps() -> None:
         while not stopping.is_set():
             DUMP_HEARTBEAT.touch()
-            work.round_of_dumps(
+            is_done = work.round_of_dumps(
                 connect=connect,
                 store=settings.store,
                 database=settings.database,
@@ -99,7 +100,7 @@ def run(settings: Settings, asked: argparse.Namespace) -> int:
                 log=log,
                 goes_on=DUMP_HEARTBEAT.touch,
             )
-            stopping.wait(every)
+            stopping.wait(every if is_done else min(every, NEW_SECONDS))
 
     # Beside each other: a dump and the check of all files take long, and logs go on meanwhile.
     dumps = threading.Thread(target=take_dumps, daemon=True)

@@ -229,13 +229,21 @@ def round_of_dumps(
     keep_days: float,
     log: Callable[..., None],
     goes_on: Callable[[], None] = nothing,
-) -> None:
-    """A dump when one is due, whether or not logs could be brought, and a look at what is kept."""
+) -> bool:
+    """A dump when one is due, whether or not logs could be brought, and a look at what is kept.
+
+    False asks for another round soon: a new installation has no tables yet, which is no error.
+    """
     try:
         server = connect()
         if not dump_is_due(store, server.identity, full_every=full_every):
             store.note(dump_error="")
-            return
+            return True
+        is_new = not any(piece.is_dump for piece in store.pieces())
+        if is_new and not server.size(database)[0]:
+            store.note(dump_error="")
+            log("waiting_for_tables", database=database)
+            return False
         piece = full(server, store, database=database, recipients=recipients, goes_on=goes_on)
         store.note(last_full=piece.until, dump_error="")
         removed = store.prune(keep_days=keep_days)
@@ -243,6 +251,7 @@ def round_of_dumps(
         look_at_files(store, log=log, goes_on=goes_on)
     except (BackupError, OSError) as error:
         failed("dump_error", error, store=store, log=log)
+    return True
 
 
 def dump_is_due(store: Store, server: str, *, full_every: float, now: float | None = None) -> bool:

@@ -31,7 +31,7 @@ from tests.deploy.keeping import (
     make_keys,
     mysql_root,
 )
-from tests.servers import MariaDB
+from tests.servers import MariaDB, free_port
 from tools.environments import ROOT
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -189,24 +189,17 @@ def test_one_log_that_cannot_be_brought_stops_neither_the_others_nor_a_dump(site
     with pytest.raises(BackupError, match=f"{lost} could not be brought"):
         site.ship()
     assert [piece.log for piece in site.store.pieces()] == ["binlog.000002"]
-    said: list[str] = []
-    again = {"connect": lambda: site.connect(), "store": site.store}
-    note = lambda event, **more: said.append(event)  # noqa: E731
-    work.round_of_logs(recipients=site.keys.recipients, log=note, **again)  # type: ignore[arg-type]
+    work.round_of_logs(
+        connect=site.connect,
+        store=site.store,
+        recipients=site.keys.recipients,
+        log=lambda event, **more: None,
+    )
     assert site.store.state()["last_error"].startswith(lost)
     if site.is_mysql:
         site.dump()
     else:
-        work.round_of_dumps(
-            connect=lambda: site.connect(),
-            store=site.store,
-            database="clinic",
-            recipients=site.keys.recipients,
-            full_every=86_400,
-            keep_days=30,
-            log=note,
-        )
-        assert said == ["backup_failed", "full_backup"]
+        assert round_of_dumps(site)[:2] == (True, ["full_backup"])
     # From the dump on nobody needs the lost one, so it is an error no longer.
     site.note("third")
     assert site.ship()
@@ -214,12 +207,48 @@ def test_one_log_that_cannot_be_brought_stops_neither_the_others_nor_a_dump(site
 
 
 def test_a_database_without_tables_is_not_dumped(site: Site) -> None:
-    if site.is_mysql:
-        assert site.connect().size("clinic")[0] == 1
+    assert site.connect().size("clinic")[0] == 1
     site.server.sql("DROP DATABASE clinic; CREATE DATABASE clinic;")
     with pytest.raises(BackupError, match="clinic has no tables, so no dump is taken"):
         work.full(site.connect(), site.store, database="clinic", recipients=site.keys.recipients)
     assert site.store.pieces() == []
+    # The service waits on a new installation; where there are dumps, the database was lost.
+    assert round_of_dumps(site) == (False, ["waiting_for_tables"], "")
+    site.server.sql(f"USE clinic; {TABLE}")
+    site.dump()
+    site.server.sql("DROP DATABASE clinic; CREATE DATABASE clinic;")
+    is_done, said, error = round_of_dumps(site, full_every=0.001)
+    assert (is_done, said) == (True, ["backup_failed"]) and "restore it" in error
+
+
+def round_of_dumps(site: Site, full_every: float = 86_400) -> tuple[bool, list[str], str]:
+    """What a round of the service does, logs, and notes as its error."""
+    said: list[str] = []
+    is_done = work.round_of_dumps(
+        connect=site.connect,
+        store=site.store,
+        database="clinic",
+        recipients=site.keys.recipients,
+        full_every=full_every,
+        keep_days=30,
+        log=lambda event, **more: said.append(event),
+    )
+    return is_done, said, site.store.state()["last_error"]
+
+
+def test_a_server_that_is_just_starting_is_waited_for_and_a_wrong_password_is_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.monotonic()
+    monkeypatch.setenv("RESTORE_PASSWORD", "wrong")
+    with pytest.raises(BackupError, match="Access denied"):
+        Server(Login.read("RESTORE")).wait(60)
+    assert time.monotonic() - begun < 30
+    monkeypatch.setenv("BACKUP_PORT", str(free_port()))
+    begun = time.monotonic()
+    with pytest.raises(BackupError, match="did not answer"):
+        Server(Login.read("RESTORE")).wait(2)
+    assert time.monotonic() - begun >= 2
 
 
 def test_logs_are_brought_while_a_dump_is_under_way(site: Site) -> None:
