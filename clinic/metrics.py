@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -57,13 +58,15 @@ def keep_of_process(folder: Path, pid: int) -> None:
     Each process has files of its own, which outlive it, since its numbers still count. Processes
     are renewed now and then: their files would fill the folder, which is in memory.
     """
-    mark_process_dead(pid, str(folder))
+    dead: Any = mark_process_dead  # the library has no types here
+    files: Any = MmapedDict
+    dead(pid, str(folder))
     for kind in ("counter", "histogram", "summary"):
         file = folder / f"{kind}_{pid}.db"
         if not file.exists():
             continue
-        kept = MmapedDict(str(folder / f"{kind}_ended.db"))
-        for key, value, moment, _ in MmapedDict.read_all_values_from_file(str(file)):
+        kept = files(str(folder / f"{kind}_ended.db"))
+        for key, value, moment, _ in files.read_all_values_from_file(str(file)):
             kept.write_value(key, kept.read_value(key)[0] + value, moment)
         kept.close()
         file.unlink()
