@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.tool import before, monitoring, release, secrets
+from deploy.tool import before, monitoring, release, rotation, secrets
 from deploy.tool.docker import Problem
+from deploy.tool.settings import Settings
 from tools.environments import ROOT
 
 
@@ -145,3 +146,9 @@ def test_every_secret_of_the_monitoring_is_made_by_the_tool() -> None:
     assert secrets.webhook("", "X").startswith("http://127.0.0.1")
     with pytest.raises(Problem, match="ALERT_WEBHOOK_URL is 'hooks'"):
         secrets.webhook("hooks", "ALERT_WEBHOOK_URL")
+
+
+def test_a_password_that_would_not_change_is_not_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER", "/none/docker")
+    with pytest.raises(Problem, match="change it in Grafana"):
+        rotation.rotate(Settings(None), "grafana")
