@@ -13,6 +13,7 @@ from typing import Any, cast
 from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
@@ -141,6 +142,44 @@ class LargeList(ListedFilters):
     actions: Any = None
 
 
+class UnnamedSearch(ChangeList):
+    """What is searched for is in no address: not in links, histories or logs of servers."""
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        return str(super().get_query_string(new_params, [*(remove or []), SEARCH_VAR]))
+
+
+class SearchedByForm:
+    """A list of people. A search is sent as a form, because names, birth dates and e-mail addresses
+    belong into no address; one in an address is no search."""
+
+    change_list_template = "admin/searched_by_form.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return UnnamedSearch
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        searched = ""
+        asked = request.GET.copy()
+        asked.pop(SEARCH_VAR, None)
+        if request.method == "POST":
+            searched = request.POST.get(SEARCH_VAR, "").strip()
+            asked.setlist(SEARCH_VAR, [searched])
+            request.method = "GET"  # for Django's own view, which knows a search by its address
+        request.GET = asked  # type: ignore[assignment]
+        answer: Any = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        if searched and hasattr(answer, "context_data"):
+            found = answer.context_data["cl"].result_count
+            self.note_search(request, min(found, self.list_per_page))  # type: ignore[attr-defined]
+        page: HttpResponse = answer
+        return page
+
+    def note_search(self, request: HttpRequest, shown: int) -> None:
+        """Called after a search that showed so many rows."""
+
+
 class ShownOnly:
     """Rows are looked at by who may view them (`accounts.roles`); nobody changes any here."""
 
@@ -194,7 +233,7 @@ class AccountForm(forms.ModelForm):
 
 
 @admin.register(User)
-class UserAdmin(LargeList, admin.ModelAdmin):
+class UserAdmin(SearchedByForm, LargeList, admin.ModelAdmin):
     """Never the password: a hash on a page is a hash in a screenshot."""
 
     list_display = ["email", "name", "role", "is_active", "date_joined"]

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -23,7 +23,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy, pgettext
 
-from accounts.admin import LargeList, ShownOnly
+from accounts.admin import LargeList, SearchedByForm, ShownOnly
 from accounts.audit import record
 from accounts.models import Patient
 from accounts.roles import Role
@@ -161,20 +161,13 @@ def _when(visit: Appointment) -> str:
     return f"{day}, {clock_words(visit.starts_at, zone)}"
 
 
-class UnnamedSearch(ChangeList):
-    """What is searched for is in no address: not in links, histories or logs of servers."""
-
-    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        return str(super().get_query_string(new_params, [*(remove or []), SEARCH_VAR]))
-
-
 @admin.register(Patient)
-class PatientAdmin(ShownOnly, LargeList, admin.ModelAdmin):
+class PatientAdmin(ShownOnly, SearchedByForm, LargeList, admin.ModelAdmin):
     """Charts the reader knows: reception those of the own hospitals, a doctor the own patients.
 
-    A search is sent as a form, because names and birth dates belong into no address. It leaves one
-    row in the trail that says who searched and how many were shown; no patient's chain grows by it,
-    since a name in a list tells nothing about health, and a chart that is opened has its own row.
+    A search leaves one row in the trail that says who searched and how many were shown; no
+    patient's chain grows by it, since a name in a list tells nothing about health, and a chart that
+    is opened has its own row.
     """
 
     list_display = ("contact_link", "birth_date_words", "phone", "has_account")
@@ -183,7 +176,6 @@ class PatientAdmin(ShownOnly, LargeList, admin.ModelAdmin):
     search_help_text = gettext_lazy("Name, birth date (month/day/year) or phone number")
     ordering = ("name", "pk")
     sortable_by = ()
-    change_list_template = "admin/accounts/patient/change_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Patient]:
         if getattr(request.user, "role", "") == Role.DOCTOR:
@@ -191,26 +183,8 @@ class PatientAdmin(ShownOnly, LargeList, admin.ModelAdmin):
             return Patient.objects.current().filter(pk__in=mine)
         return known_to_reception(request.user)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return UnnamedSearch
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        searched = ""
-        asked = request.GET.copy()
-        asked.pop(SEARCH_VAR, None)
-        if request.method == "POST":
-            searched = request.POST.get(SEARCH_VAR, "").strip()
-            asked.setlist(SEARCH_VAR, [searched])
-            request.method = "GET"  # for Django's own view, which knows a search by its address
-        request.GET = asked  # type: ignore[assignment]
-        answer: Any = super().changelist_view(request, extra_context)
-        if searched and hasattr(answer, "context_data"):
-            shown = min(answer.context_data["cl"].result_count, self.list_per_page)
-            record("patients.searched", actor=request.user, detail=f"{shown} shown")
-        page: HttpResponse = answer
-        return page
+    def note_search(self, request: HttpRequest, shown: int) -> None:
+        record("patients.searched", actor=request.user, detail=f"{shown} shown")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Patient], search_term: str

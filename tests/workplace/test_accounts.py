@@ -30,6 +30,20 @@ def ada(administrator: User) -> Client:
     return signed_in(administrator)
 
 
+def test_accounts_are_searched_by_a_form_and_by_no_address(ada: Client, alice: User) -> None:
+    make_account("charlie@example.org", name="Charlie Rivera")
+    page = ada.get(USERS).content.decode()
+    assert 'id="changelist-search" method="post"' in page
+    found = ada.post(USERS, {"q": "moreau"}).content.decode()
+    assert "1 found" in found
+    assert alice.email in found and "charlie@example.org" not in found
+    assert "q=moreau" not in found  # in no link of the page either
+    by_address = ada.get(USERS, {"q": "moreau"}).content.decode()
+    assert alice.email in by_address and "charlie@example.org" in by_address
+    filtered = ada.post(f"{USERS}?is_active__exact=0", {"q": "moreau"}).content.decode()
+    assert alice.email not in filtered
+
+
 # --- Roles --------------------------------------------------------------------------------------
 def test_rights_follow_from_the_role_and_from_nothing_else(reception: User) -> None:
     reception.is_superuser = True
