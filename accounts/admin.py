@@ -153,7 +153,7 @@ class SearchedByForm:
     """A list of people. A search is sent as a form, because names, birth dates and e-mail addresses
     belong into no address; one in an address is no search."""
 
-    change_list_template = "admin/searched_by_form.html"
+    change_list_template: Any = "admin/searched_by_form.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return UnnamedSearch

@@ -81,8 +81,10 @@ class CorrectionForm(ChartForm):
                 else _("Meanwhile removed. Save again to store yours.")
             )
             self.add_error(field, words)
-        self.data = self.data.copy()
-        self.data["shown"] = marks
+        sent: Any = self.data
+        again = sent.copy()
+        again["shown"] = marks
+        self.data = again
 
 
 class NewPatientForm(ChartForm):
