@@ -13,8 +13,8 @@ from deploy.tool.settings import Settings
 def rotate(settings: Settings, group: str) -> str:
     if group == "grafana":
         raise Problem(
-            "Grafana reads its password at its first start and keeps it in its volume: change it in "
-            "Grafana, under the administrator's profile."
+            "Grafana reads its password at its first start and keeps it in its volume: change it "
+            "in Grafana, under the administrator's profile."
         )
     known = secrets.groups(settings)
     if group not in known:
