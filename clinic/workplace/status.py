@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Max
@@ -123,10 +124,11 @@ def _further(noted: dict[str, Check], now: datetime) -> Iterator[Line]:
 
 
 def _check(watched: Watched, check: Check | None, now: datetime) -> Line:
-    title, todo = str(watched.title), {"todo": str(watched.todo), "heading": watched.heading}
+    title = str(watched.title)
+    todo: dict[str, Any] = {"todo": str(watched.todo), "heading": watched.heading}
     if check is None:
         return Line(title, _("This was never noted."), is_well=False, **todo)
-    facts = {"at": check.at, "ago": _ago(check.at, now), "detail": check.detail}
+    facts: dict[str, Any] = {"at": check.at, "ago": _ago(check.at, now), "detail": check.detail}
     if not check.is_ok:
         words = _("Failed.")
         if check.passed_at:
@@ -170,7 +172,7 @@ def _mails(now: datetime) -> Line:
     words = ngettext(
         "%(count)d mail was given up.", "%(count)d mails were given up; the last one:", number
     ) % {"count": number}
-    facts = {"at": last, "ago": _ago(last, now)}
+    facts: dict[str, Any] = {"at": last, "ago": _ago(last, now)}
     if now - last > MAILS_LOOKED_BACK:
         return Line(title, words, is_well=True, **facts)
     todo = _("The list of outgoing mails has the mail server's code.")

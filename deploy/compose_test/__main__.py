@@ -144,7 +144,7 @@ def table(rows: list[Row]) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.compose_test", description=__doc__)
-    parser.add_argument("--compose", choices=sorted(VERSIONS), default="1", help="which version")
+    parser.add_argument("--compose", choices=sorted(VERSIONS), default="2", help="which version")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where its engine keeps things")
     parser.add_argument(
         "--keep-images", action="store_true", help="leave the folder for another run"

@@ -142,27 +142,21 @@ class Operator:
 
     def _read(self) -> set[str]:
         """The jobs all of whose targets Prometheus reads."""
-        with _quiet():
-            found = json.loads(self.browser.plain(9090, "/api/v1/targets").body)
-            targets = found["data"]["activeTargets"]
-            down = {one["labels"]["job"] for one in targets if one["health"] != "up"}
-            return {one["labels"]["job"] for one in targets} - down
-        return set()
+        found = self._asked(9090, "/api/v1/targets") or {"data": {"activeTargets": []}}
+        targets = found["data"]["activeTargets"]
+        down = {one["labels"]["job"] for one in targets if one["health"] != "up"}
+        return {one["labels"]["job"] for one in targets} - down
 
     def _alerts(self) -> set[str]:
-        with _quiet():
-            found = json.loads(self.browser.plain(9093, "/api/v2/alerts").body)
-            return {one["labels"]["alertname"] for one in found}
-        return set()
+        found = self._asked(9093, "/api/v2/alerts") or []
+        return {one["labels"]["alertname"] for one in found}
 
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What does not answer yet says nothing."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError):
-        return
+    def _asked(self, port: int, path: str) -> Any:
+        """What a port of the machine answers; nothing while nobody does."""
+        try:
+            return json.loads(self.browser.plain(port, path).body)
+        except (OSError, ValueError):
+            return None
 
 
 def last_line(text: str | list[str]) -> str:

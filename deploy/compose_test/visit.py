@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from deploy.compose_test.machine import NAMESPACE
 from deploy.swarm_test.crowd import enter
@@ -153,13 +154,8 @@ def talk(inside: Inside, context: ssl.SSLContext, devices: list[dict[str, Any]])
             begun = time.monotonic()
             frame = {"type": "send", "conversation": place, "client_id": client_id, "body": "Hello"}
             telephone.send(json.dumps(frame))
-            for socket, kind in ((telephone, "ack"), (laptop, "message")):
-                _until(
-                    socket,
-                    lambda frame, kind=kind: (
-                        frame["type"] == kind and frame.get("client_id") == client_id
-                    ),
-                )
+            _until(telephone, lambda got: _is(got, "ack", client_id))
+            _until(laptop, lambda got: _is(got, "message", client_id))
             return time.monotonic() - begun
 
     seconds: float = inside(work)
@@ -170,14 +166,18 @@ def _socket(context: ssl.SSLContext, device: Mapping[str, Any]) -> Any:
     return connect(
         f"wss://{HOST}:{HTTPS_PORT}/ws/chat/",
         ssl=context,
-        origin=ORIGIN,  # type: ignore[arg-type]
+        origin=Origin(ORIGIN),
         additional_headers={"Cookie": f"{SESSION_COOKIE}={device['session']}"},
-        subprotocols=["clinic.chat.v1"],  # type: ignore[list-item]
+        subprotocols=[Subprotocol("clinic.chat.v1")],
         compression=None,
         open_timeout=10,
         close_timeout=2,
         proxy=None,
     )
+
+
+def _is(frame: Mapping[str, Any], kind: str, client_id: str) -> bool:
+    return frame["type"] == kind and frame.get("client_id") == client_id
 
 
 def _until(socket: Any, fits: Callable[[dict[str, Any]], bool]) -> None:
