@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from tests.deploy.tasks import Task
 from tests.deploy.test_edge_answers import assert_headers, assert_own_page
 from tests.deploy.test_edge_replicas import FORGED
 from tests.deploy.test_edge_smuggling import AMBIGUOUS, CHUNKS, assert_refused_once, post
+from tests.servers import Server
 from tests.site import ROOT, Site
 from tests.static_files import collect_once
 
@@ -53,11 +55,20 @@ def stack(django_db_setup: None) -> Iterator[Stack]:
         "PUBLIC_URL": f"https://{NAME}:{edge.port}",
         "STAFF_MFA_REQUIRED": "0",
     }
-    with Task("web", **facts) as web, Task("ws", **facts) as ws:
+    with closing_by_stop(edge), Task("web", **facts) as web, Task("ws", **facts) as ws:
         edge.lead_to(web=web.port, ws=ws.port)
-        with edge:
-            (edge.folder / "srv" / "static").symlink_to(ROOT / "staticfiles")
-            yield Stack(edge, web, ws)
+        edge.start()
+        (edge.folder / "srv" / "static").symlink_to(ROOT / "staticfiles")
+        yield Stack(edge, web, ws)
+
+
+@contextmanager
+def closing_by_stop(server: Server) -> Iterator[None]:
+    """Also when what comes before its start fails: it has a folder already."""
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 def cookies(answer: Answer) -> str:
