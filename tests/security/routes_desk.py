@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from appointments.hours_changes import look_of
 from appointments.models import Appointment, Referral
 from clinic.directory.models import TimeOff
 from records.deletion import ask
@@ -106,6 +107,7 @@ def _calling_off(world: World) -> dict[str, Any]:
         "closes": "12:00",
         "why": "",
         "asked": "1",
+        "seen": look_of([]),
     }
 
 
