@@ -263,6 +263,7 @@ def _reschedule(
     grains.take(visit, now)
     BookingRequest.objects.create(user=by, key=key, appointment=visit, created_at=now)
     care.move_for_visit(visit, now=now)
+    signals.visit_moving.send(sender=Appointment, appointment=visit)
     despite = ", ".join(sorted(override.limits))
     record("visit.move", actor=by, patient=visit.patient, subject=visit, detail=despite, now=now)
     bump_schedules(doctors)
@@ -286,11 +287,14 @@ def _take_snapshot(visit: Appointment, service: Service) -> None:
     visit.price_cents = service.price_cents
 
 
-def cancel(*, appointment: Appointment, by: Any, now: datetime, reason: str = "") -> Appointment:
+def cancel(
+    *, appointment: Appointment, by: Any, now: datetime, reason: str = "", at_desk: bool = False
+) -> Appointment:
     """Cancels a visit, so that its time can be booked at once; cancelling again changes nothing.
 
     Past the doctor's deadline the visit is marked as cancelled late. Raises `NotMovable` when the
-    visit has begun.
+    visit has begun; `at_desk` a walk-in, which begins at its booking, can be taken back until it is
+    over, since somebody else may have been picked for the one who stands there.
     """
 
     def work() -> Appointment:
@@ -299,8 +303,10 @@ def cancel(*, appointment: Appointment, by: Any, now: datetime, reason: str = ""
         visit = Appointment.objects.with_parts().get(pk=appointment.pk)
         if visit.is_cancelled:
             return visit
-        refuse_unmovable(visit, now)
-        cancel_under_lock(visit, by=by, now=now, reason=reason)
+        walked_in = at_desk and is_walk_in_here(visit)
+        if not walked_in:
+            refuse_unmovable(visit, now)
+        cancel_under_lock(visit, by=by, now=now, reason=reason, others_may_have_it=not walked_in)
         return visit
 
     try:
@@ -314,6 +320,11 @@ def cancel(*, appointment: Appointment, by: Any, now: datetime, reason: str = ""
             reason=refusal.code,
         )
         raise
+
+
+def is_walk_in_here(visit: Appointment) -> bool:
+    """Somebody who walked in and whose visit is not over."""
+    return visit.is_walk_in and visit.status == Status.ARRIVED
 
 
 def cancel_deadline(appointment: Appointment) -> datetime:
@@ -330,7 +341,7 @@ def cancel_under_lock(
     """
     visit.status = Status.CANCELLED
     visit.cancelled_at, visit.cancelled_by = now, by
-    visit.cancelled_late = now > cancel_deadline(visit)
+    visit.cancelled_late = not visit.is_walk_in and now > cancel_deadline(visit)
     visit.cancel_reason = reason
     visit.calendar_sequence += 1
     visit.save(

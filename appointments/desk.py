@@ -154,9 +154,10 @@ def move_at_desk(
 def cancel_at_desk(
     *, appointment: Appointment, by: User, now: datetime, reason: str = ""
 ) -> Appointment:
-    """Cancels a visit for the clinic or for a patient on the phone. Raises a `Refusal`."""
+    """Cancels a visit for the clinic or for a patient on the phone, or a walk-in booked for the
+    wrong person. Raises a `Refusal`."""
     _check_visit(appointment, by, now, "visit.cancel")
-    return booking.cancel(appointment=appointment, by=by, now=now, reason=reason)
+    return booking.cancel(appointment=appointment, by=by, now=now, reason=reason, at_desk=True)
 
 
 def works_for(user: Any, doctor: Doctor) -> bool:

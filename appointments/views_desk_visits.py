@@ -22,6 +22,8 @@ from accounts.audit import record
 from accounts.models import Role, User
 from appointments import asked as read
 from appointments.availability import why_not
+from appointments.booking import is_walk_in_here
+from appointments.care import patients_of
 from appointments.desk import (
     NoReason,
     NotAtYourDesk,
@@ -51,17 +53,21 @@ from clinic.directory.staff import hospitals_of, works_at
 
 
 def desk_visit(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
-    """When, who, where, in which state; the reason only for the doctor whose visit it is."""
+    """When, who, where, in which state; the reason only for the doctor whose visit it is, while
+    the patient is in their care."""
     user = staff_or_404(request)
     visit = visit_or_404(user, public_id)
     now = timezone.now()
     record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
+    is_doctor = user.role == Role.DOCTOR
     return desk_page(
         request,
         "desk/visit.html",
         title=_("Visit %(reference)s") % {"reference": visit.reference},
         visit=visit,
-        is_doctor=user.role == Role.DOCTOR,
+        is_doctor=is_doctor,
+        treats=is_doctor and patients_of(user, now).filter(patient=visit.patient_id).exists(),
+        can_take_back=is_walk_in_here(visit),
         can_change=is_open(visit, now),
         now=now,
     )
@@ -221,7 +227,7 @@ def desk_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     now = timezone.now()
     if request.method != "POST":
         record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
-    if not is_open(visit, now):
+    if not (is_open(visit, now) or is_walk_in_here(visit)):
         return _closed(request, visit)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():

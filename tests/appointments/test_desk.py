@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEvent, Patient, Role, User
-from appointments.booking import book
+from appointments.attendance import mark
+from appointments.booking import book, cancel
 from appointments.checker import find_faults
 from appointments.desk import (
     NoReason,
@@ -22,7 +23,7 @@ from appointments.desk import (
 from appointments.free_times import free_times
 from appointments.models import Appointment, CareRelation, DoctorHold, Registration, Status
 from appointments.overrides import Limit, Override
-from appointments.refusals import NotNewPatients, NotOffered, SlotTaken, TooManyOpen
+from appointments.refusals import NotMovable, NotNewPatients, NotOffered, SlotTaken, TooManyOpen
 from appointments.registering import LikelyDuplicates, NotYourHospital, register, take_over
 from clinic.directory.models import HospitalStaff, TimeOff
 from clinic.jobs.models import OutgoingMail
@@ -158,6 +159,26 @@ def test_who_walks_in_is_there_at_once(desk: Desk, rita: User, nora: Patient) ->
     Registration.objects.create(hospital=desk.hospital, patient=other, since=NOW, by=rita)
     with pytest.raises(SlotTaken):  # the next one waits or sees somebody else
         walk_in(service=desk.service, patient=other, by=rita, key="x", now=now)
+
+
+def test_a_walk_in_of_the_wrong_person_is_taken_back_until_it_is_over(
+    desk: Desk, rita: User, nora: Patient
+) -> None:
+    now = NOW + timedelta(minutes=3)
+    visit = walk_in(service=desk.service, patient=nora, by=rita, key="w", now=now)
+    with pytest.raises(NotMovable):  # at the desk alone
+        cancel(appointment=visit, by=rita, now=now)
+    later = now + timedelta(minutes=5)
+    done = cancel_at_desk(appointment=visit, by=rita, now=later, reason="Somebody else")
+    assert (done.status, done.cancelled_late) == (Status.CANCELLED, False)
+    assert list(find_faults(later)) == []
+    assert not CareRelation.objects.running(later).filter(patient=nora).exists()
+    other = make_patient("Omar Field")
+    Registration.objects.create(hospital=desk.hospital, patient=other, since=NOW, by=rita)
+    visit = walk_in(service=desk.service, patient=other, by=rita, key="x", now=later)
+    mark(appointment=visit, status=Status.DONE, by=rita, now=later)
+    with pytest.raises(NotMovable):
+        cancel_at_desk(appointment=visit, by=rita, now=later)
 
 
 @pytest.mark.parametrize("who", ["patient", "other hospital", "administrator", "disabled"])

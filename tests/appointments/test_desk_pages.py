@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, LinkCode, Patient, Role, User
 from accounts.people import update_profile
-from appointments.booking import book
+from appointments.booking import book, cancel
 from appointments.hours_changes import look_of
 from appointments.models import Appointment, Registration, Status
 from clinic.directory.models import HospitalStaff, TimeOff
@@ -383,6 +383,37 @@ def test_a_visit_is_cancelled_once(desk: Desk, client: Client, nora: Patient) ->
     assert (visit.status, visit.cancel_reason) == (Status.CANCELLED, "Called")
     assert client.post(address, {"reason": ""}).status_code == 422
     assert client.post(reverse("desk_move", args=[visit.public_id]), {}).status_code == 400
+
+
+def test_a_walk_in_is_taken_back_on_its_page(desk: Desk, client: Client, nora: Patient) -> None:
+    client.post(BOOK, wish(desk, nora, action="walk_in"))
+    visit = Appointment.objects.get()
+    page, address = (
+        reverse(name, args=[visit.public_id]) for name in ("desk_visit", "desk_cancel")
+    )
+    assert address in text_of(client.get(page))
+    assert client.get(address).status_code == 200
+    assert client.post(address, {"reason": "Wrong person"}).status_code == 302
+    visit.refresh_from_db()
+    assert visit.status == Status.CANCELLED
+    assert address not in text_of(client.get(page))
+
+
+def test_the_reason_of_a_cancelled_visit_is_nobodys_any_more(desk: Desk, alice: User) -> None:
+    doctor = desk.doctor.user = make_staff("doc@example.org", role=Role.DOCTOR)
+    desk.doctor.save()
+    visit = book(
+        service=desk.service, patient=alice.chart, starts_at=in_days(9), by=alice, key="k",
+        now=timezone.now(), reason="Nobody else may know",
+    )  # fmt: skip
+    Patient.objects.filter(pk=alice.chart.pk).update(phone="207-555-0100")
+    client, address = signed_in(doctor), reverse("desk_visit", args=[visit.public_id])
+    assert "Nobody else may know" in text_of(client.get(address))
+    cancel(appointment=visit, by=alice, now=timezone.now())
+    page = text_of(client.get(address))
+    assert visit.patient.name in page
+    assert "Nobody else may know" not in page and "207-555-0100" not in page
+    assert reverse("chart", args=[alice.chart.public_id]) not in page
 
 
 def test_a_morning_is_called_off_after_a_look(desk: Desk, client: Client, nora: Patient) -> None:
