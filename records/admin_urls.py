@@ -41,6 +41,7 @@ urlpatterns = [
     page(f"{NOTE}sign/", views_notes.note_sign, "chart_note_sign"),
     page(f"{NOTE}amend/", views_notes.note_amend, "chart_note_amend"),
     page(f"{CHART}allergies/", views_facts.allergies, "chart_allergies"),
+    page(f"{CHART}allergies/{ENTRY}end/", views_facts.allergy_end, "chart_allergy_end"),
     page(f"{CHART}conditions/", views_facts.conditions, "chart_conditions"),
     page(
         f"{CHART}conditions/{ENTRY}resolve/",

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,7 +23,7 @@ from accounts.models import Patient, PatientQuerySet, User
 from records.access import own_records, readable_by, treated_by
 from records.allergies import active_allergies
 from records.conditions import ACTIVE
-from records.entries import FACTS
+from records.entries import FACTS, took_place
 from records.medications import CURRENT
 from records.models import (
     Allergy,
@@ -203,8 +204,7 @@ def timeline(
 
     def rows(model: Any) -> Any:
         found = model.objects.filter(patient=chart)
-        if model is not Encounter:
-            found = found.filter(encounter=None)
+        found = found.filter(took_place() if model is Encounter else Q(encounter=None))
         if model is Document:
             found = found.filter(kept_at__isnull=False)
         if not as_doctor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts.audit import record
 from accounts.models import Patient, User
+from appointments.models import Status
 from records.models import (
     Allergy,
     AllergyStatement,
@@ -79,8 +81,20 @@ def forget_answer(chart: Patient) -> None:
         AllergyStatement.objects.filter(patient=chart).delete()
 
 
+def took_place() -> Q:
+    """Encounters but those of a cancelled visit in which nothing was signed or recorded: a note was
+    begun for it, and nobody met."""
+    here = {"encounter": OuterRef("pk")}
+    found = ~Q(appointment__status=Status.CANCELLED) | Q(
+        Exists(Note.objects.signed().filter(**here))
+    )
+    for model in FACTS:
+        found |= Q(Exists(model.objects.filter(**here)))
+    return found
+
+
 def _is_used(encounter: Encounter) -> bool:
-    if encounter.appointment_id is not None or Note.objects.filter(encounter=encounter).exists():
+    if Note.objects.filter(encounter=encounter).exists():
         return True
     return any(
         model.objects.filter(encounter=encounter, retracted_at=None).exists() for model in FACTS

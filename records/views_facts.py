@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from records.allergies import record_allergy, state_no_known_allergies
+from records.allergies import end_allergy, record_allergy, state_no_known_allergies
 from records.conditions import add_condition, find_categories, resolve_condition
 from records.entries import retract
 from records.forms import NO_CATEGORY, AllergyForm, ConditionForm, RetractForm, at_midnight
@@ -18,6 +18,7 @@ from records.models import (
     Allergy,
     Condition,
     Document,
+    Encounter,
     Entry,
     IcdCategory,
     Medication,
@@ -29,6 +30,7 @@ from records.views_common import Sheet, chart_page, done, refused, sheet_of, tol
 
 # What can be marked as an error: the word in its address, and the page that lists it.
 KINDS: dict[str, tuple[type[Entry], str]] = {
+    "encounter": (Encounter, "chart"),
     "allergy": (Allergy, "chart_allergies"),
     "condition": (Condition, "chart_conditions"),
     "medication": (Medication, "chart_medications"),
@@ -153,6 +155,19 @@ def _add_condition(sheet: Sheet, given: dict[str, Any]) -> None:
         by=sheet.by,
         now=sheet.now,
     )
+
+
+@require_POST
+def allergy_end(request: HttpRequest, public_id: uuid.UUID, entry_id: uuid.UUID) -> HttpResponse:
+    """The patient has this allergy no longer; having it noted was no error."""
+    sheet = sheet_of(request, public_id)
+    allergy = entry_or_404(Allergy, sheet, entry_id)
+    try:
+        end_allergy(allergy=allergy, by=sheet.by, now=sheet.now)
+    except RecordRefused as refusal:
+        return told(request, sheet, refusal, "chart_allergies")
+    words = _("%(name)s is marked as no longer active.") % {"name": allergy.name}
+    return done(request, sheet, words, "chart_allergies")
 
 
 @require_POST

@@ -17,6 +17,7 @@ from accounts.models import Patient, User
 from clinic.uploads import keeping
 from records.access import readable_by
 from records.documents import place_of
+from records.entries import took_place
 from records.fhir import resources
 from records.fhir.codes import Resource, instant
 from records.models import (
@@ -85,7 +86,7 @@ def _address(resource: Resource) -> str:
 
 def _entries(chart: Patient, now: datetime) -> Iterable[Resource]:
     meetings = list(
-        Encounter.objects.filter(patient=chart)
+        Encounter.objects.filter(took_place(), patient=chart)
         .standing()
         .select_related("doctor", "hospital")
         .order_by("starts_at", "pk")

@@ -18,6 +18,7 @@ DOCTOR, PATIENT = "doctor1@example.org", "patient1@example.org"
 NO_CHART_PAGE = {
     "chart_note_start": "takes a form; leads to the note",
     "chart_condition_resolve": "takes a form",
+    "chart_allergy_end": "takes a form",
     "chart_referral_withdraw": "takes a form",
     "chart_document": "a file of a record",
     "chart_document_thumbnail": "a picture in the list of documents",

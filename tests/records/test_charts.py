@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEvent, Patient, User
+from accounts.models import AuditEvent, Patient, Role, User
+from appointments.booking import book, cancel, reschedule
 from records.charts import (
     TimelinePage,
     happened,
@@ -20,11 +21,15 @@ from records.charts import (
     summary,
     timeline,
 )
+from records.encounters import encounter_for
 from records.entries import ENTRIES, FACTS, retract
-from records.models import Condition, Document, Encounter, Note
+from records.fhir.exporting import export_bundle
+from records.models import Allergy, Condition, Document, Encounter, Note
 from records.notes import amend, save_draft, sign, start_note
 from records.refusals import NotYourPatient
-from tests.cast import make_carer, make_patient
+from tests.appointments.desk import AT, open_desk
+from tests.appointments.desk import NOW as DESK_NOW
+from tests.cast import make_account, make_carer, make_patient
 from tests.records.ward import NOW, Ward, trail
 
 SPECIFIC: dict[str, dict[str, Any]] = {
@@ -236,3 +241,32 @@ def test_when_an_entry_happened(records: Ward) -> None:
     for model in ENTRIES:
         at = NOW - timedelta(days=7)
         assert happened(add(model, records.patient, at)) == at
+
+
+# --- Encounters of visits that are moved and cancelled --------------------------------------------
+def test_an_encounter_goes_where_its_visit_goes_and_with_it(alice: User) -> None:
+    desk, by = open_desk(), make_account("doc@example.org", role=Role.DOCTOR, is_staff=True)
+    desk.doctor.user = by
+    desk.doctor.save(update_fields=["user"])
+    chart: Patient = alice.chart
+    now = DESK_NOW
+    visit = book(service=desk.service, patient=chart, starts_at=AT, by=alice, key="k", now=now)
+    encounter = encounter_for(appointment=visit, by=by, now=now)
+    start_note(encounter=encounter, by=by, now=now)
+    visit = reschedule(
+        appointment=visit, starts_at=AT + timedelta(days=3), by=alice, key="k2", now=now
+    )
+    encounter.refresh_from_db()
+    assert (encounter.starts_at, encounter.ends_at) == (visit.starts_at, visit.ends_at)
+    [item] = timeline(chart, by=alice, now=now).items
+    assert item.at == visit.starts_at
+
+    cancel(appointment=visit, by=alice, now=now)
+    assert timeline(chart, by=alice, now=now).items == []
+    exported = export_bundle(patient=chart, by=alice, now=now)
+    kinds = [entry["resource"]["resourceType"] for entry in exported["entry"]]
+    assert kinds == ["Patient"]
+
+    # What was signed or recorded stays, whatever became of the visit.
+    allergy = add(Allergy, chart, now, encounter=encounter)
+    assert [item.entries for item in timeline(chart, by=alice, now=now).items] == [[allergy]]

@@ -178,6 +178,8 @@ CHARTS = [
         form={"body": "One thing more"}, changes="doctor"),
     row("allergies/", SEEN, SENT, changes="doctor",
         form={"action": "add", "name": "Nuts", "reaction": "", "criticality": "low"}),
+    row("allergies/", NO_METHOD, SENT, of=kind(Allergy), named="entry_id", after="end/",
+        changes="doctor"),
     row("conditions/", SEEN, SENT, form={"action": "add", "text": "Asthma"}, changes="doctor"),
     row("conditions/", NO_METHOD, SENT, of=kind(Condition), named="entry_id", after="resolve/",
         changes="doctor"),

@@ -115,6 +115,21 @@ def test_an_entry_is_retracted_with_a_reason_and_stays_struck_through(ward: Ward
     assert allergy.retracted_why == "Wrong patient"
 
 
+def test_an_allergy_that_was_outgrown_is_ended_and_is_no_error(ward: Ward) -> None:
+    allergy = penicillin(ward)
+    end = ward.address("chart_allergy_end", allergy.public_id)
+    assert end in ward.get("chart_allergies").content.decode()
+    assert ward.client.get(end).status_code == 405
+    assert ward.client.post(end).status_code == 302
+    allergy.refresh_from_db()
+    assert (allergy.status, allergy.is_retracted) == ("resolved", False)
+    page = ward.get("chart_allergies").content.decode()
+    assert end not in page and "No active allergies" in page
+    assert ward.client.post(end).status_code == 302  # again: a sentence, and nothing changes
+    assert ward.post("chart_allergies", action="none").status_code == 302
+    assert ward.trail().count("allergy.ended") == 1
+
+
 @pytest.mark.parametrize("kind", ["encounter", "note", "user", "x"])
 def test_only_entries_of_a_record_can_be_retracted(ward: Ward, kind: str) -> None:
     allergy = penicillin(ward)

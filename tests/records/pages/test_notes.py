@@ -137,6 +137,26 @@ def test_a_draft_is_its_authors_alone(ward: Ward) -> None:
     assert autosave(colleague, path, body="x", version=2).status_code == 404
 
 
+def test_a_call_that_is_sent_twice_is_one_and_an_empty_one_can_be_called_an_error(
+    ward: Ward,
+) -> None:
+    first, second = (
+        ward.post("chart_encounter_new", kind="phone", title="Results").headers["Location"]
+        for _twice in range(2)
+    )
+    assert first == second
+    [encounter], [_note] = Encounter.objects.all(), Note.objects.all()
+    wrong = ward.address("chart_retract", "encounter", encounter.public_id)
+    assert wrong not in ward.get("chart").content.decode()
+    assert ward.client.post(wrong, {"why": "Other patient"}).status_code == 409
+    assert ward.client.post(first, {"action": "discard"}).status_code == 302
+    assert wrong in ward.get("chart").content.decode()
+    done = ward.client.post(wrong, {"why": "Other patient"})
+    assert (done.status_code, done.headers["Location"]) == (302, ward.address("chart"))
+    encounter.refresh_from_db()
+    assert encounter.is_retracted
+
+
 @pytest.mark.parametrize("why", ["emergency", "cancelled"])
 def test_a_draft_is_finished_within_a_day_after_the_access_ended(ward: Ward, why: str) -> None:
     if why == "emergency":
