@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from deploy.swarm_test.ledger import Ledger
 
 TRUTH = Path(__file__).parent / "inside.py"
 BACK_SECONDS = 180.0
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # what terminals are told, not people
 
 
 @dataclass
@@ -163,7 +165,8 @@ def last_line(text: str | list[str]) -> str:
     lines = [
         line for line in (text.splitlines() if isinstance(text, str) else text) if line.strip()
     ]
-    return lines[-1].strip()[:300] if lines else "nothing was said"
+    last = _CONTROL.sub("", lines[-1]) if lines else "nothing was said"
+    return last.strip()[:300]
 
 
 def published(config: str) -> set[str]:
