@@ -259,7 +259,7 @@ class CareRelationQuerySet(models.QuerySet["CareRelation"]):
         self, now: datetime, *, ended_within: timedelta | None = None
     ) -> CareRelationQuerySet:
         """Those that count at ``now``, or ended no longer than ``ended_within`` ago."""
-        after = now - ended_within if ended_within else now
+        after = now if ended_within is None else now - ended_within
         return self.filter(Q(until=None) | Q(until__gt=after), since__lte=now)
 
 
