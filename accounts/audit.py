@@ -107,7 +107,14 @@ def record(
     return event
 
 
-def record_shown(action: str, *, actor: Any, patient: Patient, now: datetime) -> None:
+def record_shown(
+    action: str,
+    *,
+    actor: Any,
+    patient: Patient,
+    subject: models.Model | None = None,
+    now: datetime,
+) -> None:
     """Adds a row for a page that answers a form and shows ``patient``, unless a rule of this
     request has left one. ``patient`` is the chart as it was looked up when the request began.
     """
@@ -118,7 +125,7 @@ def record_shown(action: str, *, actor: Any, patient: Patient, now: datetime) ->
         request_id=current_origin.get().request_id[:64],
     )
     if not left.exists():
-        record(action, actor=actor, patient=patient, now=now)
+        record(action, actor=actor, patient=patient, subject=subject, now=now)
 
 
 def record_refusal(

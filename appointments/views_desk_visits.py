@@ -18,7 +18,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.audit import record
+from accounts.audit import record, record_shown
 from accounts.models import Role, User
 from appointments import asked as read
 from appointments.availability import why_not
@@ -83,7 +83,12 @@ def desk_move(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     to = service_or_404(user, code) if code else None
     try:
         if request.method == "POST":
-            return _move(request, user, visit, to, now)
+            answer = _move(request, user, visit, to, now)
+            if answer.status_code != HTTPStatus.FOUND:
+                record_shown(
+                    "visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now
+                )
+            return answer
         record("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
         if not is_open(visit, now):
             return _closed(request, visit)
@@ -238,6 +243,7 @@ def desk_cancel(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             return _closed(request, visit)
         messages.success(request, _("The visit is cancelled. Its time can be booked again."))
         return redirect("desk_visit", public_id=public_id)
+    record_shown("visit.viewed", actor=user, patient=visit.patient, subject=visit, now=now)
     return desk_page(
         request,
         "desk/cancel.html",

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.audit import record
+from accounts.audit import record_shown
 from accounts.models import Role
 from appointments.desk_pages import desk_page, staff_or_404
 from records import deletion
@@ -58,8 +58,7 @@ def deletion_decide(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
             else:
                 messages.success(request, _("The decision is stored. The patient sees it."))
                 return redirect("deletions")
-    else:
-        record("deletion.viewed", actor=user, patient=asked.patient, now=timezone.now())
+    record_shown("deletion.viewed", actor=user, patient=asked.patient, now=timezone.now())
     return desk_page(
         request,
         "records/deletion_decide.html",

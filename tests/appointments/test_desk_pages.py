@@ -378,6 +378,16 @@ def test_a_visit_is_cancelled_once(desk: Desk, client: Client, nora: Patient) ->
     assert client.get(address).status_code == 200
     visit.refresh_from_db()
     assert visit.status == Status.BOOKED  # looking cancels nothing
+    # What is shown in answer to a form is a reading too.
+    seen = AuditEvent.objects.filter(action="visit.viewed", object_id=str(visit.public_id))
+    for page, fields in [
+        (address, {"reason": "x" * 5000}),
+        (reverse("desk_move", args=[visit.public_id]), {"at": "2020-01-01T10:00:00Z", "key": "k"}),
+    ]:
+        before = AuditEvent.objects.filter(patient=nora).count()
+        assert client.post(page, fields).status_code == 422
+        assert AuditEvent.objects.filter(patient=nora).count() == before + 1
+    assert seen.count() == 2
     assert client.post(address, {"reason": "Called"}).status_code == 302
     visit.refresh_from_db()
     assert (visit.status, visit.cancel_reason) == (Status.CANCELLED, "Called")
