@@ -112,8 +112,8 @@ class Probes:
 
 
 class BodyLimit:
-    """413 for a body over its limit, 400 for one that is compressed or whose texts are not UTF-8, and
-    a file only from people who are signed in.
+    """413 for a body over its limit, 400 for one that is compressed or whose texts are not UTF-8,
+    and a file only from people who are signed in.
 
     All before anything reads the body: the check of the form's token would.
     """

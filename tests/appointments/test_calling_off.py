@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.http import HttpResponse
 from django.urls import reverse
 from django_tasks_db.models import DBTaskResult
 
@@ -79,8 +78,8 @@ def entries(desk: Desk, **changes: str) -> dict[str, str]:
     } | changes  # fmt: skip
 
 
-def text_of(answer: HttpResponse) -> str:
-    return answer.content.decode()
+def text_of(answer: Any) -> str:
+    return str(answer.content.decode())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import carers, people
-from accounts.models import Carer, User
+from accounts.models import Carer, Role, User
 from appointments.emergency import find_patient, open_in_emergency
 from appointments.models import Registration
 from clinic.directory.models import HospitalStaff
@@ -54,7 +54,7 @@ def rita() -> User:
 @pytest.fixture
 def doctor() -> User:
     desk = open_desk()
-    desk.doctor.user = make_account("iris@example.org", role="doctor", is_staff=True)
+    desk.doctor.user = make_account("iris@example.org", role=Role.DOCTOR, is_staff=True)
     desk.doctor.save()
     return desk.doctor.user
 
@@ -94,6 +94,7 @@ def test_rights_of_carers_begin_with_the_chart(alice: User, bob: User) -> None:
 def test_an_emergency_begins_with_the_chart(doctor: User, alice: User) -> None:
     chart = alice.chart
     born = chart.birth_date
+    assert born is not None
     order = locked(lambda: find_patient(name=chart.name, birth_date=born, by=doctor, now=NOW))
     assert order[:2] == [CHARTS, "accounts_user"]
     facts: dict[str, Any] = {"doctor": doctor.doctor, "patient": chart, "by": doctor, "now": NOW}

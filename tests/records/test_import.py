@@ -187,7 +187,7 @@ def test_a_changed_resource_updates_its_entry_but_never_a_retracted_one(records:
 
 
 def test_a_changed_note_leaves_the_signed_one_as_it_is(nora: Patient) -> None:
-    about = {"context": {"encounter": [{"reference": "Encounter/e1"}]}}
+    about: dict[str, Any] = {"context": {"encounter": [{"reference": "Encounter/e1"}]}}
     met = fact("Encounter", "e1")
     take(bundle(met, file_of("n1", data=b"Potassium 3.9", **about)), nora)
     changed = bundle(met, file_of("n1", data=b"Potassium 6.9, refused admission", **about))
@@ -197,7 +197,7 @@ def test_a_changed_note_leaves_the_signed_one_as_it_is(nora: Patient) -> None:
         why = "a changed version of a signed note, which stays as it is"
         assert report.left_out == {("DocumentReference", why): 1}
         assert Note.objects.get(patient=nora).body == "Potassium 3.9"
-    adds = {"relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/n1"}}]}
+    adds: dict[str, Any] = {"relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/n1"}}]}
     more = bundle(
         met,
         file_of("n1", data=b"Potassium 3.9", **about),
