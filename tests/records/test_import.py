@@ -197,7 +197,9 @@ def test_a_changed_note_leaves_the_signed_one_as_it_is(nora: Patient) -> None:
         why = "a changed version of a signed note, which stays as it is"
         assert report.left_out == {("DocumentReference", why): 1}
         assert Note.objects.get(patient=nora).body == "Potassium 3.9"
-    adds: dict[str, Any] = {"relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/n1"}}]}
+    adds: dict[str, Any] = {
+        "relatesTo": [{"code": "appends", "target": {"reference": "DocumentReference/n1"}}]
+    }
     more = bundle(
         met,
         file_of("n1", data=b"Potassium 3.9", **about),
