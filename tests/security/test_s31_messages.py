@@ -65,6 +65,7 @@ FORMS = {
 # Names in addresses, and where.
 ADDRESSES = {
     "messages/": ["q", "page"],
+    "messages/new/": ["patient"],
     "messages/waiting/": ["page"],
     TALK: ["q", "before", "reply_to", "edit", "delete", "page"],
     f"{TALK}events": ["after", "limit"],
@@ -220,7 +221,7 @@ def test_s31_words_are_stored_as_they_were_typed(world: World, route: str) -> No
     ("route", "name"), [(route, name) for route, names in ADDRESSES.items() for name in names]
 )
 def test_s31_a_hostile_value_in_an_address_gets_a_page(world: World, route: str, name: str) -> None:
-    role = "reception" if route == "messages/waiting/" else "alice"
+    role = {"messages/waiting/": "reception", "messages/new/": "doctor"}.get(route, "alice")
     client = world.client(role)
     before = rows(trail=False)
     sent(client, ROWS[route].path(world), name)
