@@ -23,6 +23,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
+from django.utils import timezone
 
 LASTS = timedelta(hours=1)
 PLACE = "kept_text"  # in the session: the name of the place
@@ -67,7 +68,12 @@ def keep(request: HttpRequest) -> bool:
     if owner is None or not text[form.fields[0]].strip():
         return False
     place = _store()()
-    place["kept"] = {"owner": owner, "path": request.path_info, "text": text}
+    place["kept"] = {
+        "owner": owner,
+        "path": request.path_info,
+        "text": text,
+        "until": (timezone.now() + LASTS).timestamp(),
+    }
     place.set_expiry(LASTS)
     place.save()
     request.session[PLACE] = place.session_key
@@ -83,6 +89,9 @@ def kept_for(request: HttpRequest) -> Mapping[str, str]:
     if not isinstance(kept, dict):
         return {}
     if (kept["owner"], kept["path"]) != (request.user.pk, request.path_info):
+        return {}
+    # Asked here as well: a cache that holds the place keeps a time of its own.
+    if kept.get("until", 0.0) < timezone.now().timestamp():
         return {}
     text: dict[str, str] = kept["text"]
     return text

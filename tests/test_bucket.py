@@ -35,6 +35,8 @@ from tests.chat.wire import make_conversation, make_doctor_user
 from tests.servers import free_port
 from tests.site import Site
 
+pytestmark = pytest.mark.once
+
 ACCEPTABLE_SECONDS = 20  # until a person reads that the file cannot be taken
 
 

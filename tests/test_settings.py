@@ -15,6 +15,8 @@ from django.test import RequestFactory, override_settings
 from clinic.links import absolute
 from clinic.net import client_address
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PRODUCTION = {

@@ -14,6 +14,8 @@ from tests.deploy.edge import NAME, Answer, Edge, read_all, trusting
 from tests.deploy.replicas import Replicas
 from tests.test_headers import CSP, assert_safe
 
+pytestmark = pytest.mark.once
+
 MIB = 1024 * 1024
 HSTS = "max-age=63072000; includeSubDomains; preload"
 

@@ -16,6 +16,8 @@ from tests.deploy.edge import NAME, Answer, Edge, trusting
 from tests.deploy.replicas import Replicas
 from tests.deploy.test_edge_answers import assert_own_page
 
+pytestmark = pytest.mark.once
+
 BURST_PAGES, BURST_FORMS = 400, 60
 SLOW_SECONDS = 10  # client_header_timeout
 

@@ -14,6 +14,8 @@ from tests.deploy.replicas import ADDRESSES, Replicas
 from tests.deploy.test_edge_answers import assert_own_page
 from tests.servers import free_port
 
+pytestmark = pytest.mark.once
+
 FORGED_NAMES = """
     X-Forwarded-For X_Forwarded_For X-Forwarded_For X-Real-IP X_Real_IP X-Client-IP Via Proxy
     X-Cluster-Client-IP True-Client-IP X-Forwarded-Server X-Forwarded-Port X-Forwarded-Prefix

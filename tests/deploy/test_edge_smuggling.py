@@ -7,6 +7,8 @@ import pytest
 from tests.deploy.edge import NAME, Edge
 from tests.deploy.replicas import Replicas
 
+pytestmark = pytest.mark.once
+
 SMUGGLED = f"GET /smuggled/ HTTP/1.1\r\nHost: {NAME}\r\n\r\n"
 CHUNKS = f"0\r\n\r\n{SMUGGLED}"
 FIXED = f"Content-Length: {len(CHUNKS)}"

@@ -11,6 +11,8 @@ from tests.deploy.edge import NAME, Edge, make_certificate, newest_nginx, run_st
 from tests.servers import free_port
 from tools.edge import Addresses, lay_out, versions_of
 
+pytestmark = pytest.mark.once
+
 
 class Start:
     """A folder with everything right; a test takes one thing away."""

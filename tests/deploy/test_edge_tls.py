@@ -14,6 +14,8 @@ from tests.deploy.edge import NAME, Edge, trusting
 from tools import environments
 from tools.environments import ROOT
 
+pytestmark = pytest.mark.once
+
 # Version 6.0 of the guideline: these and no others; all have forward secrecy.
 SUITES_1_2 = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",

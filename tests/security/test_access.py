@@ -16,7 +16,7 @@ from tests.security.routes import ALL, ROUTES, ROWS, all_routes
 from tests.security.row import Row
 from tests.security.world import ROLES, World, difference, ended, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 TOKEN = "t" * 32
 every_route = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)

@@ -39,7 +39,7 @@ from tests.records.bundles import bundle_of, fact
 from tests.security.routes import ROWS
 from tests.security.world import World, ended, photo
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.timeout(600)]
 
 HOUR = timedelta(hours=1)
 PAGES = {200, 400, 403, 404, 409, 410, 422}

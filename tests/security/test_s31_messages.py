@@ -23,7 +23,7 @@ from tests.security.row import Row
 from tests.security.test_s31_parameters import HOSTILE, sent
 from tests.security.world import World, difference, ended, photo, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 CHAT = Path(chat_forms.__file__).parent
 TALK = "messages/<uuid:public_id>/"

@@ -15,7 +15,7 @@ from tests.appointments.desk import iso
 from tests.cast import signed_in
 from tests.security.world import LATER, World, difference, ended, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 HOSTILE = [
     "'",

@@ -18,7 +18,7 @@ from tests.security.routes import ROWS
 from tests.security.row import Row
 from tests.security.world import ROLES, World, ended
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 # One form that does two things, each with a name of its own.
 TWO_ACTS = {
