@@ -84,7 +84,8 @@ def test_a_note_is_written_kept_signed_and_amended(
 def test_todays_visit_is_one_click_from_its_note(
     open_page: OpenPage, people: People, site: Site
 ) -> None:
-    # A past visit is moved to now, and back: other tests look at the ones to come.
+    # A past visit is moved to this day, before any other of it that the sample has, and back: other
+    # tests look at the ones to come.
     found = (
         "from appointments.models import Appointment\n"
         "visit = Appointment.objects.filter(doctor__user__email='doctor1@example.org',"
@@ -92,7 +93,9 @@ def test_todays_visit_is_one_click_from_its_note(
     )
     site.shell(
         f"{found}from django.utils import timezone\n"
-        "away = timezone.now() - visit.starts_at\n"
+        "from appointments.zones import zone_info\n"
+        "today = timezone.now().astimezone(zone_info(visit.hospital.time_zone))\n"
+        "away = today.replace(hour=0, minute=5) - visit.starts_at\n"
         "visit.starts_at += away\n"
         "visit.ends_at = visit.occupied_until = visit.ends_at + away\n"
         "visit.status, visit.reason = 'booked', 'Dizzy when standing up'\n"
