@@ -105,7 +105,7 @@ def test_dark_is_dark_and_light_is_light(
     assert page.evaluate(_LUMINANCE, "body") < 0.15
 
 
-@pytest.mark.parametrize("name", ["find", "check", "visits"])
+@pytest.mark.parametrize("name", ["find", "check", "sign-up"])
 def test_forced_colours_keep_the_edges_of_what_can_be_pressed(
     open_page: OpenPage, people: People, shot: Shot, name: str
 ) -> None:
