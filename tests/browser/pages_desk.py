@@ -151,6 +151,9 @@ def new_empty(visitor: Visitor) -> Opened:
 
 def calling_off(visitor: Visitor) -> Opened:
     visitor.to("/admin/call-off/")
+    visitor.page.get_by_label("Doctor").select_option(label="Dr. Abdi Warsame")
+    clock = visitor.page.get_by_label("By the clock of")
+    clock.select_option(label="Harbour Health Lewiston, Eastern Time")
     visitor.page.get_by_label("Day").fill("2027-03-01")
     visitor.page.get_by_label("From").fill("08:00")
     visitor.page.get_by_label("Until").fill("12:00")
@@ -177,10 +180,12 @@ def deletion(visitor: Visitor) -> Opened:
     run(
         visitor.site,
         "INSERT OR IGNORE INTO records_deletionrequest "
-        "(id, public_id, patient_id, asked_at, words, decision, answer) "
-        "SELECT 1, '01890000000070008000000000000077', a.patient_id, datetime('now'), "
+        "(public_id, patient_id, asked_at, words, decision, answer) "
+        "SELECT '01890000000070008000000000000077', a.patient_id, datetime('now'), "
         "'The photo of my arm', 'open', '' FROM appointments_appointment a "
-        "JOIN directory_hospitalstaff s ON s.hospital_id = a.hospital_id ORDER BY a.id LIMIT 1",
+        "JOIN directory_hospitalstaff s ON s.hospital_id = a.hospital_id "
+        "WHERE a.patient_id NOT IN (SELECT patient_id FROM records_deletionrequest) "
+        "ORDER BY a.id LIMIT 1",
     )
     return visitor.to("/admin/deletions/01890000-0000-7000-8000-000000000077/")
 

@@ -86,7 +86,7 @@ def test_a_page_is_accessible_and_without_fault(
     page = visitor.page
     answer = kind.open(visitor)
     assert answer is not None
-    assert answer.status == kind.status
+    assert answer.status == kind.status, page.locator("main").inner_text()[:600]
     assert page.title().startswith("Error:") == kind.problem, page.title()
     TITLES[kind.name] = page.title()
     assert page.locator("h1").count() == 1
