@@ -373,7 +373,9 @@ def _doctor_called_off(form: CallOffForm, doctors: Sequence[Doctor], user: User)
         return None
     doctor = next(doctor for doctor in doctors if doctor.slug == form.cleaned_data["doctor"])
     hospital = form.hospital()
-    if "hospital" in form.fields and hospital not in clocks_for(user, doctor):
-        form.add_error("hospital", _("This doctor does not work there. Choose another hospital."))
+    places = clocks_for(user, doctor)
+    if "hospital" in form.fields and hospital not in places:
+        words = _("This doctor does not work there. Choose one of these: %(places)s.")
+        form.add_error("hospital", words % {"places": ", ".join(place.name for place in places)})
         return None
     return doctor
