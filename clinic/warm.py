@@ -3,10 +3,14 @@
 Django imports the views with the first request and compiles a template when it is first used: after
 a rolling update the first visitors of each process paid for it. gunicorn loads the site once and
 forks its processes from it, so that this is done once for all.
+
+What is loaded by then stays until the process ends. Python's collector would still walk all of it
+now and then, 60 to 80 ms in which nothing else runs: `keep_loaded` takes it out of its sight.
 """
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from django.conf import settings
@@ -28,3 +32,10 @@ def warm_up() -> int:
     for name in names:
         get_template(name)
     return len(names)
+
+
+def keep_loaded() -> int:
+    """Leaves what is loaded now out of every later collection; returns how many objects."""
+    gc.collect()
+    gc.freeze()
+    return gc.get_freeze_count()

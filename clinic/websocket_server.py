@@ -319,8 +319,11 @@ def main() -> int:
     # default of 5 ms, a busy loop makes a batch of ten queries wait for a tenth of a second.
     sys.setswitchinterval(SWITCH_SECONDS)
     from clinic.asgi import application
+    from clinic.warm import keep_loaded
 
-    make_server(application, asked.bind, asked.port, drain_seconds=asked.drain_seconds).run()
+    server = make_server(application, asked.bind, asked.port, drain_seconds=asked.drain_seconds)
+    keep_loaded()
+    server.run()
     return 0
 
 

@@ -11,7 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinic.settings")
 _django = get_wsgi_application()
 
 from clinic.bodies import limited_wsgi  # noqa: E402  (settings must be ready)
-from clinic.warm import warm_up  # noqa: E402
+from clinic.warm import keep_loaded, warm_up  # noqa: E402
 
 warm_up()
 application = limited_wsgi(_django)
+keep_loaded()
