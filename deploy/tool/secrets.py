@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "backup": ("mysql_backup_password",),
     "redis": ("redis_password", "redis_url"),
     "mail": ("email_url",),
+    "storage": ("storage_url",),
     "tls": ("tls_certificate", "tls_key"),
 }
 # Of the monitoring, made when MONITORING=1.
@@ -33,6 +34,7 @@ MONITORING_GROUPS: dict[str, tuple[str, ...]] = {
     "watchdog_webhook": ("watchdog_webhook",),
     "grafana": ("grafana_password",),
 }
+NO_STORE = "\n"  # files go into the database; a secret cannot be empty
 NOBODY = "http://127.0.0.1:9/nobody"  # without an address alerts stand in Alertmanager only
 CONFIGS = ("mysql_users", "backup_recipients")
 TLS_DAYS_LEFT = 1
@@ -92,11 +94,24 @@ def values_for(group: str, settings: Settings, folder: Path) -> dict[str, str]:
                 "EMAIL_URL=smtp+tls://USER:PASSWORD@HOST:587 (or consolemail:// to try it out)."
             )
         return {"email_url": url}
+    if group == "storage":
+        return {"storage_url": store(settings.get("STORAGE_URL"))}
     if group == "grafana":
         return {"grafana_password": password()}
     if group in MONITORING_GROUPS:
         return {group: webhook(settings.get(f"{group.upper()}_URL"), f"{group.upper()}_URL")}
     return certificate(settings, folder)
+
+
+def store(url: str) -> str:
+    if url and not url.startswith("s3://"):
+        # The value is not repeated: it may hold a password.
+        raise Problem(
+            "STORAGE_URL does not begin with s3://. Write "
+            "s3://KEY:SECRET@HOST/BUCKET?region=REGION, or leave it out to keep files in the "
+            "database. Nothing was changed."
+        )
+    return url or NO_STORE
 
 
 def webhook(url: str, name: str) -> str:

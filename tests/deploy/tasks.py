@@ -9,12 +9,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from deploy.tool.secrets import NO_STORE
 from tests.servers import Server
 from tests.site import _is_setting
 from tools.environments import ROOT
 
 SECRET_KEY = "a-key-for-tests-only-that-is-long-enough-to-be-accepted"
-SECRETS = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL")
+SECRETS = (
+    *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL"),
+    "STORAGE_URL",
+)
 
 
 def container(folder: Path, role: str, **settings: str) -> dict[str, str]:
@@ -26,6 +30,7 @@ def container(folder: Path, role: str, **settings: str) -> dict[str, str]:
         "SECRET_KEY": SECRET_KEY,
         "DATABASE_URL": f"sqlite:///{folder / 'none.sqlite3'}",
         "EMAIL_URL": "consolemail://",
+        "STORAGE_URL": NO_STORE,
         "PUBLIC_URL": "https://clinic.example.org",
         "TRUSTED_PROXY_COUNT": "1",
         "WEB_WORKERS": "1",

@@ -24,7 +24,7 @@ BY_HAND = (COMPOSE, "phpmyadmin")
 # Keeps plug-ins and its own database beside its code; reached through a tunnel only.
 WRITES_ITS_ROOT = {(MONITORING, "grafana"), (COMPOSE, "grafana")}
 # What an operator of one machine writes into .env; a stack takes each as a secret.
-FROM_ENV = {"EMAIL_URL", "ALERT_WEBHOOK_URL", "WATCHDOG_WEBHOOK_URL"}
+FROM_ENV = {"EMAIL_URL", "STORAGE_URL", "ALERT_WEBHOOK_URL", "WATCHDOG_WEBHOOK_URL"}
 SECRET_WORDS = re.compile(r"password|secret|key|token|_url$", re.IGNORECASE)
 
 

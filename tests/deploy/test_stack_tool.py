@@ -168,6 +168,19 @@ def test_without_a_mail_server_nothing_is_begun(tmp_path: Path) -> None:
         secrets.values_for("mail", settings_with(tmp_path, "STACK=clinic"), tmp_path)
 
 
+def test_where_files_go_is_a_secret_too(tmp_path: Path) -> None:
+    def made(*lines: str) -> dict[str, str]:
+        return secrets.values_for("storage", settings_with(tmp_path, *lines), tmp_path)
+
+    url = "s3://key:secret@s3.example.org/files"
+    assert made(f"STORAGE_URL={url}") == {"storage_url": url}
+    # Not empty, which Docker would refuse, and nothing once it is stripped.
+    assert made("STACK=clinic") == {"storage_url": "\n"}
+    with pytest.raises(Problem, match=r"STORAGE_URL does not begin with s3://") as refused:
+        made("STORAGE_URL=https://key:canary@files.example.org")
+    assert "canary" not in str(refused.value)
+
+
 def test_a_private_key_is_no_recipient_of_backups(tmp_path: Path) -> None:
     asked = settings_with(tmp_path, "BACKUP_RECIPIENTS=AGE-SECRET-KEY-1CANARY")
     with pytest.raises(Problem, match="Never put the private key here") as refused:
