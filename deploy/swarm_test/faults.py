@@ -491,6 +491,49 @@ def cut_off(scene: Scene) -> list[Check]:
     ]
 
 
+DATABASE_AWAY_SECONDS = 15.0
+
+
+def lose_database_node(scene: Scene) -> list[Check]:
+    """Its power goes and comes back, and the disk with it: the database waits for its own node.
+
+    Until the connections to it are given up, requests wait; from then on they are refused at once.
+    """
+    scene.cluster.wait_until_ready()
+    old = scene.stack.task("mysql")
+    node = old.node
+    elsewhere = {
+        task.container
+        for service in APP
+        for task in scene.stack.tasks(service)
+        if task.node is not node
+    }
+    scene.breaks_now()
+    node.pull_the_plug()
+    time.sleep(DATABASE_AWAY_SECONDS)
+    node.start(scene.cluster.ledger)
+    ready_at = _mysql_answers(scene, old)
+    scene.cluster.wait_until_ready()
+    scene.whole_again(*SERVED, "mysql", "redis")
+    wait_until(lambda: time.monotonic() - _last_error(scene) > 6, 60)
+    up = scene.everybody_up()
+    after = {task.container for service in APP for task in scene.stack.tasks(service)}
+    unclear = [one for one in errors(scene.requests) if one.status != 503]
+    recovery = max(0.0, _last_error(scene) - ready_at)
+    scene.row.recovery = recovery
+    scene.row.notes.append(
+        f"the database was ready after {ready_at - scene.begun:.1f} s, {len(unclear)} errors "
+        "were no 503 page"
+    )
+    return [
+        Check("s until all errors are 503 pages", last_error_after(unclear, scene.begun), most=15),
+        Check("s until the last error after it was ready", recovery, most=10),
+        Check("it is on its node", float(scene.stack.task("mysql").node is node), least=1),
+        Check("app tasks elsewhere restarted", len(elsewhere - after), most=0),
+        Check("all sockets are up", float(up), least=1),
+    ]
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str

@@ -16,7 +16,7 @@ class Mailbox:
 
     @property
     def doubled(self) -> int:
-        return sum(times > 1 for times in self.seen.values())
+        return sum(times > 1 for times in list(self.seen.values()))
 
     async def serve(self, address: str) -> None:
         server = await asyncio.start_server(self._talk, address, PORT, limit=1024 * 1024)

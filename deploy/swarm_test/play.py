@@ -255,7 +255,7 @@ class Play:
         row.lost = len(judgment.lost)
         row.notes += [
             f"{judgment.bookings} bookings, {judgment.messages} messages, "
-            f"{truth['audit_rows']} audit rows, {sum(self.mailbox.seen.values())} mails",
+            f"{truth['audit_rows']} audit rows, {sum(list(self.mailbox.seen.values()))} mails",
             *(item.what for item in judgment.lost[:3]),
             *judgment.wrong_bookings[:3],
             *judgment.history[:3],

@@ -253,7 +253,7 @@ def deliveries(devices: list[Device]) -> list[Delivery]:
             by_conversation.setdefault(conversation, []).append(device)
     found = []
     for device in devices:
-        for client_id, (acknowledged, live) in device.acknowledged.items():
+        for client_id, (acknowledged, live) in list(device.acknowledged.items()):
             for conversation in device.journal.conversations:
                 seen = [one.seen.get(client_id) for one in by_conversation[conversation]]
                 times = [at for at in seen if at is not None]

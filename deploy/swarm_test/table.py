@@ -26,6 +26,11 @@ FAULTS = (
         "cut a node off", faults.cut_off, "the database is pinned, errors stop ≤ 10 s, mails once"
     ),
     Fault(
+        "lose the database's node",
+        faults.lose_database_node,
+        "503 pages after 15 s at most; ≤ 10 s after it is ready; nothing else restarted",
+    ),
+    Fault(
         "restore elsewhere", moving.restore_elsewhere, "≤ 30 min; rows, chains and bookings agree"
     ),
 )
