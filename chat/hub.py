@@ -1,54 +1,47 @@
 """The meeting point of all sockets of one server process.
 
-One channel and one receiving loop per process, on Channels' own layer API, in the group of all
-socket servers (`chat.names`). The layer may lose, double or reorder messages, and Redis may be
-away: what counts is in the database. So events are delivered in the order of their numbers
-(`chat.lines`), holes are filled from the database, and every few seconds the hub looks at the heads
-of its conversations and at who may still see them.
+What happens on other servers comes over a link (`chat.link`) that may lose, double or reorder it,
+and may be away: what counts is in the database. So events are delivered in the order of their
+numbers (`chat.lines`), holes are filled from the database, and every few seconds the hub looks at
+the heads of its conversations and at who may still see them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from chat import names, office, sight
-from chat.access import members_of
 from chat.committer import Committer
 from chat.frames import dump
-from chat.history import events_after
+from chat.history import missing_of_each
 from chat.lines import Delivery, Line
+from chat.link import Link
 from chat.log import Entry
-from chat.marks import Mark, Moved, mark_all
-from chat.models import Conversation
+from chat.loops import Tasks, for_ever
+from chat.marking import Marking
+from chat.marks import Moved
 from chat.outbox import Outgoing
 from chat.pool import Gathered, Pool
 from chat.presence import Peers, Presence
 from chat.sight import Identity, Look, Party
 from clinic.metrics import SOCKETS
 
-PROBE_SECONDS = 2.0  # between questions whether the layer works
-PROBE_PATIENCE = 1.5  # how long an answer may take
-PUBLISH_PATIENCE = 1.5  # how long an ack waits for the fan-out of its event
 LOOK_SECONDS = 3.5  # between looks at access and heads; the contract says 5 s at most
-POLL_SECONDS = 2.0  # between looks at heads while the layer is away
+POLL_SECONDS = 2.0  # the same while the link is away
 HOLE_PATIENCE = 0.15  # how long a hole may close by itself before the database is asked
-REJOIN_SECONDS = 600.0  # the group is joined again, because a layer may forget it
-MOST_MARKS_KEPT = 20_000  # that the database did not take and that are tried again
-MARK_SECONDS = 1.0  # marks are stored at most this often
 ACTIVE_SECONDS = 60.0  # between notes that somebody is active
+MOST_ACTIVE = 20_000  # sign-ins of which the last note is remembered
 PARTY_SECONDS = 4.0  # how long it is remembered who takes part in a conversation
-FILL = 200  # events read at once to fill a hole
 MOST_PER_LOOK = 200  # users in one batch of queries
 
 SIGNED_OUT = 4401
@@ -88,49 +81,33 @@ class Here:
 
 class Hub:
     def __init__(self) -> None:
-        self.origin = uuid4().hex
         self.loop = asyncio.get_running_loop()
-        self.layer = get_channel_layer()
         self.pool = Pool(settings.CHAT_THREADS)
         self.slow_pool = Pool(settings.CHAT_SLOW_THREADS, "chat-slow")
         self.users: dict[int, Here] = {}
         self.lines: dict[int, Line] = {}
-        self._active: dict[UUID, float] = {}  # sign-in → when its activity is noted again
-        self.live = True
+        self._tasks = Tasks()
+        self._look_soon = asyncio.Event()
+        self.link = Link(got=self._got, changed=self._look_soon.set)
         # SQLite has one writer: a second transaction would only wait for the first.
         batches = 1 if connection.vendor == "sqlite" else 2
         self.committer = Committer(self.pool, self.slow_pool, self._stored, batches=batches)
         self.identify = Gathered(self.pool, sight.identify)
         self.welcomes = Gathered(self.pool, sight.welcomes, most=100)
         self.presence = Presence(self)
+        self.marking = Marking(self.pool, self._tasks, self._tell_moved)
         self._parties = Gathered(self.pool, sight.parties)
         self._known_parties: dict[UUID, tuple[float, Party | None]] = {}
-        self._heads = Gathered(self.pool, _heads_of_each)
-        self._fills = Gathered(self.pool, _missing_of_each, most=50)
-        self._marks: dict[tuple[UUID, int], Mark] = {}
-        self._marking = False
-        self._channel: str | None = None
-        self._groups: Sequence[str] = (names.SERVERS,)
-        self._joined = asyncio.Event()
-        self._waiting: dict[str, list[names.Message]] = {}  # by origin, for the next packet
-        self._sending: asyncio.Task[bool] | None = None
-        self._probes: dict[int, asyncio.Event] = {}
-        self._look_soon = asyncio.Event()
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._heads = Gathered(self.pool, sight.heads_of_each)
+        self._fills = Gathered(self.pool, missing_of_each, most=50)
+        self._active: dict[UUID, float] = {}  # sign-in → when its activity is noted again
         self.is_leaving = False
-        for work in (
-            self._receive,
-            self._probe,
-            self._look_now_and_then,
-            self._rejoin_now_and_then,
-        ):
-            self.spawn(_for_ever(work))
-        self.spawn(_for_ever(self.presence.refresh))
+        self.link.start()
+        for work in (self._look_now_and_then, self.presence.refresh):
+            self.spawn(for_ever(work))
 
     def spawn(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(work)
 
     # --- Sockets come and go ----------------------------------------------------------------
 
@@ -142,12 +119,7 @@ class Hub:
             here = self.users[user_id] = Here(user_id, seat.identity.public_id)
         here.seats.add(seat)
         SOCKETS.inc()
-        if self.live and not self._joined.is_set():
-            try:
-                async with asyncio.timeout(PUBLISH_PATIENCE):
-                    await self._joined.wait()
-            except TimeoutError as error:
-                self._is_away(error)
+        await self.link.wait_until_joined()
 
     def leave(self, seat: Seat) -> None:
         here = self.users.get(seat.identity.user_id)
@@ -203,7 +175,7 @@ class Hub:
         now = timezone.now()
         if places := office.to_look_at(entries, now=now):
             self.spawn(self._answer_when_closed(places, now))  # no acknowledgement waits for it
-        return await self.publish(messages)
+        return await self.link.publish(messages)
 
     async def _answer_when_closed(self, places: set[int], now: datetime) -> None:
         """The automatic answer to who writes outside office hours."""
@@ -213,39 +185,6 @@ class Hub:
                 await self._stored(answers)
         except Exception as error:
             logger.warning("chat_automatic_answer_failed", error=type(error).__name__)
-
-    async def publish(self, messages: Sequence[names.Message], origin: str | None = None) -> bool:
-        """Whether the messages went out to all servers. False while the layer is away.
-
-        ``origin`` is this server, whose sockets have been told, unless it says otherwise.
-        """
-        if not messages:
-            return self.live
-        self._waiting.setdefault(self.origin if origin is None else origin, []).extend(messages)
-        if self._sending is None:
-            self._sending = asyncio.ensure_future(self._send())
-        return await asyncio.shield(self._sending)
-
-    async def _send(self) -> bool:
-        await asyncio.sleep(0)  # what is told in the same turn of the loop goes together
-        waiting, self._waiting = self._waiting, {}
-        sending, self._sending = self._sending, None
-        if sending is not None:
-            self._tasks.add(sending)
-            sending.add_done_callback(self._tasks.discard)
-        packets = [
-            packet
-            for origin, messages in waiting.items()
-            for packet in names.packets(messages, origin, self._groups)
-        ]
-        try:
-            async with asyncio.timeout(PUBLISH_PATIENCE if self.live else 0.05):
-                for group, packet in packets:
-                    await self.layer.group_send(group, packet)
-        except Exception as error:
-            self._is_away(error)
-            return False
-        return self.live
 
     def _event(self, message: dict[str, Any]) -> None:
         to = tuple(message["to"])
@@ -287,7 +226,7 @@ class Hub:
 
     async def _fill(self, line: Line) -> None:
         try:
-            if self.live:
+            if self.link.live:
                 await asyncio.sleep(HOLE_PATIENCE)
             while line.is_behind and self.lines.get(line.pk) is line:
                 before = line.cursor
@@ -305,7 +244,7 @@ class Hub:
         now = self.loop.time()
         if who.sign_in is None or now < self._active.get(who.sign_in, 0.0):
             return
-        if len(self._active) > MOST_MARKS_KEPT:
+        if len(self._active) > MOST_ACTIVE:
             self._active.clear()
         self._active[who.sign_in] = now + ACTIVE_SECONDS
         self.spawn(self._store_activity(who.sign_in))
@@ -326,8 +265,8 @@ class Hub:
             return
         message = names.frame_message(to, frame, may_drop=may_drop)
         self._frame(message[1])
-        if self.live:
-            self.spawn(self.publish([message]))
+        if self.link.live:
+            self.spawn(self.link.publish([message]))
 
     def _frame(self, message: dict[str, Any]) -> None:
         outgoing = Outgoing(message["text"])
@@ -340,47 +279,7 @@ class Hub:
             for seat in list(here.seats):
                 seat.frame(outgoing, may_drop=may_drop)
 
-    def mark(self, mark: Mark) -> None:
-        """Stores a mark within a second and tells everybody whom it concerns."""
-        self._keep_mark(mark)
-        if not self._marking:
-            self._marking = True
-            self.spawn(self._store_marks())
-
-    def _keep_mark(self, mark: Mark) -> None:
-        key = (mark.conversation, mark.user)
-        known = self._marks.get(key)
-        if known is not None:
-            mark = Mark(
-                mark.conversation,
-                mark.user,
-                max(mark.delivered, known.delivered),
-                max(mark.read, known.read),
-            )
-        self._marks[key] = mark
-
-    def _marks_again(self, marks: Iterable[Mark]) -> None:
-        """Clients tell a mark once: what the database did not take now, it is given again."""
-        for mark in marks:
-            if len(self._marks) < MOST_MARKS_KEPT:
-                self._keep_mark(mark)
-
-    async def _store_marks(self) -> None:
-        try:
-            while self._marks:
-                await asyncio.sleep(0.05)  # those of the same moment go together
-                marks, self._marks = list(self._marks.values()), {}
-                try:
-                    moved = await self.pool.run(mark_all, marks, now=timezone.now())
-                    self.tell_moved(moved)
-                except Exception as error:
-                    logger.warning("chat_marks_failed", error=type(error).__name__)
-                    self._marks_again(marks)
-                await asyncio.sleep(MARK_SECONDS)
-        finally:
-            self._marking = False
-
-    def tell_moved(self, moved: Iterable[Moved]) -> None:
+    def _tell_moved(self, moved: Iterable[Moved]) -> None:
         for one in moved:
             self.tell(one.to, one.frame, may_drop=False)
 
@@ -415,34 +314,9 @@ class Hub:
                 self._head_is(line, seq)
         return result
 
-    # --- The layer --------------------------------------------------------------------------
+    # --- What other servers say --------------------------------------------------------------
 
-    async def _receive(self) -> None:
-        """Reads this server's one channel until the layer fails; then is started anew."""
-        if self._channel is None:
-            try:
-                self._channel = await self.layer.new_channel("chat.hub.")
-                await self._rejoin()
-            except Exception as error:
-                self._is_away(error)
-                raise
-        while True:
-            message = await self.layer.receive(self._channel)
-            try:
-                self._got(message)
-            except Exception:
-                logger.exception("chat_message_failed", kind=message.get("type"))
-
-    def _got(self, packet: dict[str, Any]) -> None:
-        if packet["type"] == names.PROBE:
-            answered = self._probes.get(packet["number"])
-            if answered is not None:
-                answered.set()
-        elif packet["origin"] != self.origin:
-            for message in packet["messages"]:
-                self._got_message(message)
-
-    def _got_message(self, message: dict[str, Any]) -> None:
+    def _got(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         if kind == names.EVENT:
             self._event(message)
@@ -455,70 +329,12 @@ class Hub:
         elif kind == names.GONE and message["user"] in self.users:
             self.presence.still_here(message["user"])
 
-    def _is_away(self, error: BaseException | None = None) -> None:
-        if self.live:
-            self.live = False
-            logger.warning("chat_layer_away", error=type(error).__name__ if error else "")
-            self._look_soon.set()
-
-    async def _probe(self) -> None:
-        """Goes the whole way through the layer, over every Redis, every two seconds."""
-        number = 0
-        while True:
-            await asyncio.sleep(PROBE_SECONDS)
-            if self._channel is None:
-                self._is_away()
-                continue
-            number += 1
-            if await self._layer_works(number):
-                if not self.live:
-                    await self._rejoin()
-                    self.live = True
-                    logger.info("chat_layer_back")
-                    self._look_soon.set()
-            else:
-                self._is_away()
-
-    async def _layer_works(self, number: int) -> bool:
-        groups = self._one_on_each(f"chat.probe.{self.origin}")
-        answers = {number * 1000 + index: group for index, group in enumerate(groups)}
-        self._probes = {key: asyncio.Event() for key in answers}
-        try:
-            async with asyncio.timeout(PROBE_PATIENCE):
-                for key, group in answers.items():
-                    await self.layer.group_add(group, self._channel)
-                    await self.layer.group_send(group, {"type": names.PROBE, "number": key})
-                for answered in self._probes.values():
-                    await answered.wait()
-        except Exception:
-            return False
-        return True
-
-    def _one_on_each(self, name: str) -> Sequence[str]:
-        """Groups, one on each Redis."""
-        spread: Sequence[str] = (
-            self.layer.one_on_each(name) if hasattr(self.layer, "one_on_each") else (name,)
-        )
-        return spread
-
-    async def _rejoin(self) -> None:
-        if self._channel is not None:
-            self._groups = self._one_on_each(names.SERVERS)
-            for group in self._groups:
-                await self.layer.group_add(group, self._channel)
-            self._joined.set()
-
-    async def _rejoin_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(REJOIN_SECONDS)
-            await self._rejoin()
-
     # --- Looking ----------------------------------------------------------------------------
 
     async def _look_now_and_then(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(LOOK_SECONDS if self.live else POLL_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS if self.link.live else POLL_SECONDS):
                     await self._look_soon.wait()
             except TimeoutError:
                 pass
@@ -588,42 +404,10 @@ class Hub:
             await asyncio.sleep(0.05)
 
     def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        self.link.stop()
+        self._tasks.cancel()
         self.pool.close()
         self.slow_pool.close()
-
-
-async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
-    """Runs a loop again whenever it fails: the layer or the database may be away."""
-    while True:
-        try:
-            await work()
-        except Exception as error:
-            logger.warning("chat_loop_failed", loop=work.__name__, error=type(error).__name__)
-        await asyncio.sleep(0.5)
-
-
-def _heads_of_each(asked: Sequence[frozenset[int]]) -> list[dict[int, int]]:
-    heads = sight.heads_of({pk for pks in asked for pk in pks})
-    return [{pk: heads[pk] for pk in pks if pk in heads} for pks in asked]
-
-
-def _missing_of_each(asked: Sequence[tuple[int, UUID, int]]) -> list[list[Delivery]]:
-    """Of each (conversation, public id, after): the events that follow, for who may see them."""
-    members = members_of({pk for pk, _, _ in asked}, timezone.now())
-    found = []
-    for pk, public_id, after in asked:
-        row = Conversation(pk=pk, public_id=public_id)
-        entries, _ = events_after(row, after=after, limit=FILL)
-        to = tuple(members.get(pk, {}))
-        found.append(
-            [
-                Delivery(pk, public_id, entry.seq, to, Outgoing(dump(entry.frame())))
-                for entry in entries
-            ]
-        )
-    return found
 
 
 _hub: Hub | None = None

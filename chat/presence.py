@@ -104,13 +104,13 @@ class Presence:
 
     async def left(self, here: Here) -> None:
         """The user's last socket on this server closed; another server may have one."""
-        if not self._hub.live:
+        if not self._hub.link.live:
             return
         await self._hub.pool.run(_depart, here.user_id)
-        await self._hub.publish([names.gone_message(here.user_id)])
+        await self._hub.link.publish([names.gone_message(here.user_id)])
         await asyncio.sleep(GRACE_SECONDS)
         known = await self._hub.pool.run(online, {here.user_id, *here.peers})
-        if here.user_id not in known and self._hub.live:
+        if here.user_id not in known and self._hub.link.live:
             told = {pk: peer for pk, peer in here.peers.items() if pk in known}
             self._tell(here.public_id, False, told)
 
@@ -121,7 +121,7 @@ class Presence:
     async def refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            if self._hub.live and self._hub.users:
+            if self._hub.link.live and self._hub.users:
                 await self._refresh()
 
     async def _refresh(self) -> None:
@@ -129,7 +129,7 @@ class Presence:
         await self._hub.pool.run(say_online, list(users))
         peers = {pk for here in users.values() for pk in here.peers}
         known = await self._hub.pool.run(online, peers)
-        if not self._hub.live:
+        if not self._hub.link.live:
             return  # Redis went away meanwhile: an empty answer says nothing
         changed = known ^ (self._online & peers)
         self._online = known

@@ -62,7 +62,7 @@ def _send_here(messages: Sequence[names.Message]) -> bool:
 
     hub = running_hub()
     if hub is not None and hub.loop.is_running():
-        asyncio.run_coroutine_threadsafe(hub.publish(messages, FROM_NOWHERE), hub.loop)
+        asyncio.run_coroutine_threadsafe(hub.link.publish(messages, FROM_NOWHERE), hub.loop)
     return True  # without a hub here there is no socket here
 
 

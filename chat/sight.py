@@ -249,6 +249,12 @@ def heads_of(pks: Collection[int]) -> dict[int, int]:
     return dict(_HEADS.rows(list(pks), timezone.now()))
 
 
+def heads_of_each(asked: Sequence[frozenset[int]]) -> list[dict[int, int]]:
+    """The same of several questions at once."""
+    heads = heads_of({pk for pks in asked for pk in pks})
+    return [{pk: heads[pk] for pk in pks if pk in heads} for pks in asked]
+
+
 def not_seen(pairs: Collection[tuple[int, int]], now: datetime) -> set[tuple[int, int]]:
     """Of pairs (user, conversation), those in which the user takes no part (any more)."""
     members = members_of({conversation for _, conversation in pairs}, now)

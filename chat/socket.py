@@ -335,7 +335,7 @@ class ChatSocket(Seat):
     def _delivered(self, frame: Delivered) -> None:
         self._with_party(
             frame.conversation,
-            lambda party: self._hub.mark(
+            lambda party: self._hub.marking.add(
                 Mark(frame.conversation, self.identity.user_id, delivered=frame.seq)
             ),
         )
@@ -343,7 +343,7 @@ class ChatSocket(Seat):
     def _read_mark(self, frame: Read) -> None:
         self._with_party(
             frame.conversation,
-            lambda party: self._hub.mark(
+            lambda party: self._hub.marking.add(
                 Mark(frame.conversation, self.identity.user_id, read=frame.seq)
             ),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from accounts.models import Role, User
 from chat import sight
 from chat.hub import Hub
 from chat.lines import Line
+from chat.loops import Tasks
 from chat.models import Conversation
 from clinic.directory.models import Hospital, HospitalStaff
 from tests.appointments.town import hospital as make_hospital
@@ -67,7 +69,7 @@ def test_a_hole_that_could_not_be_filled_is_tried_again_at_every_look() -> None:
     async def looks() -> tuple[int, bool]:
         hub = Hub.__new__(Hub)
         away = _Away()
-        hub.__dict__.update(lines={}, live=False, _fills=away, _tasks=set())
+        hub.__dict__.update(lines={}, link=SimpleNamespace(live=False), _fills=away, _tasks=Tasks())
         line = hub.lines[1] = Line(1, uuid4(), 5)
         for _ in range(3):
             hub._head_is(line, 6)
