@@ -1,63 +1,71 @@
 """The project's own NGINX in front of test servers: real TLS, locations, limits and upstreams.
 
-The files of `nginx/` are used as they are and `clinic-edge.sh` writes the rest, as in the image.
-Changed are folders, ports and the list of replicas, which the image asks the engine's DNS for; and
-what needs a newer NGINX or OpenSSL than Debian has: the directive `http2`, the hybrid key exchange.
+Its files are laid out as `make lint` reads them (tools/edge.py), and `clinic-edge.sh` writes the
+rest, as in the image. What is asked of it as such is in tests/deploy.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers import SYSTEM_FOLDERS, Server, ServerFailed, find, free_port
+from tests.processes import memory_of
+from tests.servers import Server, ServerFailed, find, free_port
+from tools.edge import Addresses, lay_out, versions_of
+from tools.environments import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NAME = "127.0.0.1"
-NOBODY = 9  # a port where nothing listens
+NOBODY = (9,)  # a port where nothing listens
 STOP_SECONDS = 20
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """A process and everything it started (Linux)."""
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return
-    for child in children:
-        yield from descendants(int(child))
+def make_certificate(folder: Path, name: str, *, days: int = 30) -> tuple[Path, Path]:
+    """A self-signed certificate for a host name or an address, and its key, as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    kind = "IP" if name == NAME else "DNS"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", str(days)),
+            *("-subj", f"/CN={name}", "-addext", f"subjectAltName={kind}:{name}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
 
 
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process and everything it started has in use (Linux)."""
-    total = 0
-    for one in descendants(pid):
-        try:
-            lines = Path(f"/proc/{one}/status").read_text().splitlines()
-        except FileNotFoundError:  # it ended meanwhile
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-    return total
+def nginx_command(program: str, main: Path) -> list[str]:
+    return [program, "-p", str(main.parent), "-c", str(main), "-e", "stderr"]
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds of processor time that a process and everything it started has used (Linux)."""
-    ticks = 0
-    for one in descendants(pid):
-        try:
-            facts = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            continue
-        ticks += sum(map(int, facts[11:15]))  # its own, and those of children that ended
-    return ticks / os.sysconf("SC_CLK_TCK")
+def run_start(program: str, main: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`clinic-edge.sh` with the variables of a container and no others."""
+    programs = main.parent / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "nginx").unlink(missing_ok=True)
+    (programs / "nginx").symlink_to(program)
+    options = " ".join(nginx_command(program, main)[1:])
+    return subprocess.run(
+        ["sh", str(ROOT / "nginx" / "clinic-edge.sh")],
+        env={"PATH": f"{programs}:/usr/bin:/bin", "NGINX_OPTIONS": options, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def master_user() -> str:
+    """Whom the workers run as: another user may not look into a test's folder."""
+    return "root" if os.geteuid() == 0 else ""
 
 
 class Edge(Server):
@@ -75,107 +83,54 @@ class Edge(Server):
         self.web: Sequence[int] = ()
         self.ws: Sequence[int] = ()
         self._limits = limits
+        self._program = ""
 
     @property
     def origin(self) -> str:
         return f"https://{NAME}:{self.port}"
 
     @property
-    def _configuration(self) -> Path:
-        return self.folder / "clinic" / "nginx.conf"
-
-    @property
     def certificate(self) -> Path:
-        return self.folder / "certificate.pem"
+        return self.folder / "secrets" / f"{NAME}.pem"
 
     def tls(self) -> ssl.SSLContext:
         """What a client needs that trusts this edge, and no other."""
         return ssl.create_default_context(cafile=str(self.certificate))
 
     def prepare(self) -> None:
-        self._make_certificate()
-        clinic, run, srv = (self.folder / name for name in ("clinic", "run", "srv"))
-        for folder in (clinic, run, srv):
-            folder.mkdir()
-        for name in ("errors", "static"):
-            (srv / name).symlink_to(ROOT / ("nginx/errors" if name == "errors" else "staticfiles"))
-        for file in (ROOT / "nginx").glob("*.conf"):
-            text = file.read_text()
-            for old, new in self._changes().get(file.name, ()):
-                text, found = re.subn(old, new, text)
-                if not found:
-                    raise ServerFailed(f"nginx/{file.name} has no {old!r} any more: see {__name__}")
-            for old, new in (
-                ("/etc/nginx/clinic/", f"{clinic}/"),
-                ("/etc/nginx/extra.d/", f"{clinic}/extra.d/"),
-                ("/run/edge", str(run)),
-                ("/srv", str(srv)),
-            ):
-                text = text.replace(old, new)
-            (clinic / file.name).write_text(text)
-        self._run_entrypoint(run)
+        self._program = find("nginx")
 
-    def _changes(self) -> dict[str, list[tuple[str, str]]]:
-        def replicas(ports: Sequence[int]) -> str:
-            return "\n    ".join(
-                f"server 127.0.0.1:{port} max_fails=1 fail_timeout=5s;" for port in ports
-            )
+        def at(ports: Sequence[int]) -> tuple[str, ...]:
+            return tuple(f"{NAME}:{port}" for port in ports)
 
-        options = "resolve max_fails=1 fail_timeout=5s;"
-        # As root its workers would be another user, who may not look into this folder.
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        return {
-            "nginx.conf": [("worker_processes auto;", f"{user}worker_processes auto;")],
-            "servers.conf": [
-                ("listen 8080", f"listen 127.0.0.1:{self.plain_port}"),
-                ("listen 8443 ssl", f"listen 127.0.0.1:{self.port} ssl http2"),
-                ("    http2 on;\n", ""),
-            ],
-            "tls.conf": [(r"\??X25519MLKEM768:", "")],
-            "upstreams.conf": [
-                (f"server web:8000 {options}", replicas(self.web or [NOBODY])),
-                (f"server ws:8000 {options}", replicas(self.ws or [NOBODY])),
-            ],
-        }
-
-    def _make_certificate(self) -> None:
-        done = subprocess.run(
-            [
-                *(find("openssl"), "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"),
-                *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={NAME}"),
-                *("-addext", f"subjectAltName=IP:{NAME}"),
-                *("-keyout", str(self.folder / "key.pem")),
-                *("-out", str(self.certificate)),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        main = lay_out(
+            self.folder,
+            Addresses(
+                http=f"{NAME}:{self.plain_port}",
+                https=f"{NAME}:{self.port}",
+                web=at(self.web or NOBODY),
+                ws=at(self.ws or NOBODY),
+            ),
+            versions=versions_of(self._program),
+            user=master_user(),
         )
-        if done.returncode:
-            raise ServerFailed(f"openssl made no certificate:\n{done.stderr}")
-
-    def _run_entrypoint(self, run: Path) -> None:
-        done = subprocess.run(
-            ["/bin/sh", str(ROOT / "nginx" / "clinic-edge.sh")],
-            env={
-                "PATH": os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS]),
-                "EDGE_FOLDER": str(run),
-                "SERVER_NAMES": NAME,
-                "HTTPS_PORT": str(self.port),
-                "TLS_CERTIFICATE_FILE": str(self.certificate),
-                "TLS_KEY_FILE": str(self.folder / "key.pem"),
-                "NGINX_OPTIONS": f"-c {self._configuration}",
-                **self._limits,
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        (self.folder / "srv" / "static").symlink_to(ROOT / "staticfiles")
+        certificate, key = make_certificate(self.folder / "secrets", NAME)
+        done = run_start(
+            self._program,
+            main,
+            EDGE_FOLDER=str(self.folder / "edge"),
+            SERVER_NAMES=NAME,
+            HTTPS_PORT=str(self.port),
+            TLS_CERTIFICATE_FILE=str(certificate),
+            TLS_KEY_FILE=str(key),
+            **self._limits,
         )
         if done.returncode:
             raise ServerFailed(f"the edge was refused:\n{done.stderr}"[-3000:])
 
     def command(self) -> list[str]:
-        return [find("nginx"), "-c", str(self._configuration), "-g", "daemon off;"]
+        return [*nginx_command(self._program, self.folder / "nginx.conf"), "-g", "daemon off;"]
 
     def answers(self) -> bool:
         with socket.socket() as probe:
@@ -192,7 +147,7 @@ class Edge(Server):
         deadline = time.monotonic() + STOP_SECONDS
         while self.answers() and time.monotonic() < deadline:
             time.sleep(0.02)
-        (self.folder / "run" / "nginx.pid").unlink(missing_ok=True)
+        (self.folder / "edge" / "nginx.pid").unlink(missing_ok=True)
 
     def memory(self) -> int:
         return memory_of(self.pid)

@@ -41,13 +41,13 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Addresses:
-    """What differs from the image; the defaults are the image's own."""
+    """What differs from the image, and the image's own; ``web`` and ``ws`` are replicas."""
 
     http: str = "8080"
     https: str = "8443"
     resolver: str = "127.0.0.11"
-    web: str = "web:8000"
-    ws: str = "ws:8000"
+    web: tuple[str, ...] = ("web:8000",)
+    ws: tuple[str, ...] = ("ws:8000",)
 
 
 IMAGE = Addresses()
@@ -73,6 +73,15 @@ def replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def with_replicas(text: str, old: tuple[str, ...], new: tuple[str, ...]) -> str:
+    """The line of the one name becomes a line for each address."""
+    [name] = old
+    found = re.search(rf"^ *server {re.escape(name)} .*\n", text, flags=re.MULTILINE)
+    if not found:
+        raise RuntimeError(f"{name!r} is not among the edge's upstreams any more")
+    return text.replace(found[0], "".join(found[0].replace(name, address) for address in new))
+
+
 def for_versions(text: str, versions: dict[str, Version]) -> str:
     for name, since, ours, older in LATER:
         if versions[name] < since:
@@ -94,8 +103,8 @@ def lay_out(
     servers = replaced(servers, f"listen {IMAGE.http}", f"listen {addresses.http}")
     texts["servers.conf"] = replaced(servers, f"listen {IMAGE.https}", f"listen {addresses.https}")
     upstreams = replaced(upstreams, IMAGE.resolver, addresses.resolver)
-    upstreams = replaced(upstreams, f"server {IMAGE.web}", f"server {addresses.web}")
-    texts["upstreams.conf"] = replaced(upstreams, f"server {IMAGE.ws}", f"server {addresses.ws}")
+    upstreams = with_replicas(upstreams, IMAGE.web, addresses.web)
+    texts["upstreams.conf"] = with_replicas(upstreams, IMAGE.ws, addresses.ws)
     main = replaced(texts["nginx.conf"], "/etc/nginx/mime.types", str(folder / "mime.types"))
     texts["nginx.conf"] = f"user {user};\n{main}" if user else main
 

@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 import urllib.error
@@ -25,9 +24,9 @@ from typing import Any
 
 import pytest
 
+from tests.edge import make_certificate, master_user, nginx_command, run_start
 from tests.servers import Server, ServerFailed, free_port
 from tools.edge import Addresses, Version, lay_out, versions_of
-from tools.environments import ROOT
 from tools.system_packages import find
 
 NAME = "clinic.example.org"
@@ -97,22 +96,6 @@ class Names:
         self._socket.close()
 
 
-def make_certificate(folder: Path, name: str = NAME, *, days: int = 30) -> tuple[Path, Path]:
-    """A self-signed certificate and its key, as files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", str(days)),
-            *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -175,13 +158,13 @@ class Edge(Server):
                 http=f"127.0.0.1:{self.http_port}",
                 https=f"127.0.0.1:{self.port}",
                 resolver=self.names.address,
-                web=f"{host['web']}:{self._web}",
-                ws=f"{host['ws']}:{self._ws}",
+                web=(f"{host['web']}:{self._web}",),
+                ws=(f"{host['ws']}:{self._ws}",),
             ),
             versions=self.versions,
-            user="root" if os.geteuid() == 0 else "",
+            user=master_user(),
         )
-        certificate, key = make_certificate(self.folder / "secrets")
+        certificate, key = make_certificate(self.folder / "secrets", NAME)
         done = run_start(
             self.program,
             main,
@@ -315,24 +298,3 @@ def trusting(**options: Any) -> ssl.SSLContext:
     for name, value in options.items():
         setattr(context, name, value)
     return context
-
-
-def nginx_command(program: str, main: Path) -> list[str]:
-    return [program, "-p", str(main.parent), "-c", str(main), "-e", "stderr"]
-
-
-def run_start(program: str, main: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`clinic-edge.sh` with the variables of a container and no others."""
-    programs = main.parent / "bin"
-    programs.mkdir(exist_ok=True)
-    (programs / "nginx").unlink(missing_ok=True)
-    (programs / "nginx").symlink_to(program)
-    options = " ".join(nginx_command(program, main)[1:])
-    return subprocess.run(
-        ["sh", str(ROOT / "nginx" / "clinic-edge.sh")],
-        env={"PATH": f"{programs}:/usr/bin:/bin", "NGINX_OPTIONS": options, **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.edge import NAME, Edge, make_certificate, newest_nginx, run_start
+from tests.deploy.edge import NAME, Edge, newest_nginx
+from tests.edge import make_certificate, run_start
 from tests.servers import free_port
 from tools.edge import Addresses, lay_out, versions_of
 
@@ -24,12 +25,12 @@ class Start:
             Addresses(
                 http=f"127.0.0.1:{free_port()}",
                 https=f"127.0.0.1:{free_port()}",
-                web="127.0.0.1:9",
-                ws="127.0.0.1:9",
+                web=("127.0.0.1:9",),
+                ws=("127.0.0.1:9",),
             ),
             versions=versions_of(self.program),
         )
-        certificate, key = make_certificate(folder / "secrets")
+        certificate, key = make_certificate(folder / "secrets", NAME)
         self.variables = {
             "EDGE_FOLDER": str(folder / "edge"),
             "TLS_CERTIFICATE_FILE": str(certificate),
@@ -91,7 +92,7 @@ def test_a_missing_secret_is_named(start: Start, name: str) -> None:
 
 
 def test_a_key_of_another_certificate_is_refused(start: Start, tmp_path: Path) -> None:
-    _, other = make_certificate(tmp_path / "other")
+    _, other = make_certificate(tmp_path / "other", NAME)
     said = start.refusal(TLS_KEY_FILE=str(other))
     assert "does not belong to the certificate" in said and "as a pair" in said
     assert "PRIVATE KEY" not in said

@@ -15,7 +15,8 @@ import pytest
 from deploy.tool import cluster, secrets
 from deploy.tool.docker import Problem
 from deploy.tool.settings import Settings
-from tests.deploy.edge import NAME, make_certificate
+from tests.deploy.edge import NAME
+from tests.edge import make_certificate
 from tools.environments import ROOT
 
 
@@ -124,7 +125,7 @@ def test_a_certificate_that_is_nearly_over_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_certificate_of_another_site_is_refused(tmp_path: Path) -> None:
-    make_certificate(tmp_path)
+    make_certificate(tmp_path, NAME)
     given = (f"TLS_CERTIFICATE={tmp_path / NAME}.pem", f"TLS_KEY={tmp_path / NAME}.key")
     ours = settings_with(tmp_path, f"PUBLIC_URL=https://{NAME}", *given)
     ours.require_site()

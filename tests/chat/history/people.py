@@ -1,11 +1,12 @@
 """Makes who talks in a history, and prints it as JSON.
 
-Run as ``python -m tests.chat.history.people`` in the environment of the stack.
+Run as ``python -m tests.chat.history.people [BYSTANDERS]`` in the environment of the stack.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,14 +38,20 @@ class Place:
 class People:
     persons: list[Person]
     places: list[Place]
+    # Each with a conversation of their own, in which nothing happens.
+    bystanders: list[Person] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: str) -> People:
         data: dict[str, Any] = json.loads(text)
-        return cls([Person(**row) for row in data["persons"]], [Place(**r) for r in data["places"]])
+        return cls(
+            [Person(**row) for row in data["persons"]],
+            [Place(**row) for row in data["places"]],
+            [Person(**row) for row in data["bystanders"]],
+        )
 
 
-def make() -> People:
+def make(bystanders: int = 0) -> People:
     from django.contrib.auth.hashers import make_password
     from django.utils import timezone
 
@@ -108,11 +115,24 @@ def make() -> People:
                 [place.conversation for place in places if str(user.public_id) in place.members],
             )
         )
-    return People(persons, places)
+    # At a hospital whose reception is nobody, or every device of the desk would see them all.
+    elsewhere = make_hospital("Quiet Clinic")
+    others = []
+    for user in [person(f"bystander{number}") for number in range(bystanders)]:
+        chart = Patient.objects.create(account=user, name=user.name)
+        talk = Conversation.objects.create(
+            patient=chart, hospital=elsewhere, pair=f"h{elsewhere.pk}.{chart.pk}"
+        )
+        others.append(
+            Person(
+                user.name, user.pk, str(user.public_id), [session_of(user)], [str(talk.public_id)]
+            )
+        )
+    return People(persons, places, others)
 
 
 if __name__ == "__main__":
     import django
 
     django.setup()
-    print(json.dumps(asdict(make())))  # noqa: T201  (the run reads it)
+    print(json.dumps(asdict(make(*map(int, sys.argv[1:])))))  # noqa: T201  (the run reads it)

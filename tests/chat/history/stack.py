@@ -14,14 +14,16 @@ from pathlib import Path
 
 from tests.chat.history.journal import Event, Marks
 from tests.chat.history.people import People, Place
-from tests.edge import Edge, memory_of
+from tests.edge import Edge
 from tests.mysql import database_server
+from tests.processes import memory_of
 from tests.servers import MariaDB, Redis, Server, ServerFailed
 from tests.static_files import collect_once
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "http://127.0.0.1"
 SERVER = "clinic.websocket_server"
+PEOPLE = "tests.chat.history.people"
 OTHERS = {"DEBUG", "MIGRATE_DATABASE_URL"}  # settings of the surrounding run
 
 
@@ -125,10 +127,10 @@ class Stack:
     # --- What the database holds, read with its own client, not with ours --------------------
 
     def heads(self) -> dict[str, int]:
-        """The last number of each conversation, by the conversation's row."""
+        """The last number of each conversation but bystanders', by the conversation's row."""
         rows = self._rows("SELECT id, last_seq FROM clinic.chat_conversation")
         public_ids = self._conversations()
-        return {public_ids[pk]: int(seq) for pk, seq in rows}
+        return {public_ids[pk]: int(seq) for pk, seq in rows if pk in public_ids}
 
     def events(self) -> dict[str, list[Event]]:
         rows = self._rows(
@@ -176,10 +178,12 @@ def running(
     schema: str = "",
     edge: Edge | None = None,
     pages: bool = False,
+    bystanders: int = 0,
 ) -> Iterator[Stack]:
     """A stack with its people, in production mode; without an ``edge`` over plain HTTP.
 
-    ``schema``: statements that change its tables for a control; ``pages``: with gunicorn.
+    ``schema``: statements that change its tables for a control; ``pages``: with gunicorn;
+    ``bystanders``: how many people there are besides those who talk.
     """
     with database_server() as database, Redis() as redis:
         environment = {
@@ -198,7 +202,7 @@ def running(
             "PYTHONPATH": str(ROOT),  # the tests' own modules, from any folder
         }
         _run(environment, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-        people = People.read(_run(environment, "-m", "tests.chat.history.people"))
+        people = People.read(_run(environment, "-m", PEOPLE, str(bystanders)))
         if schema:
             database.sql(schema)
         started = [SocketServer(environment, module) for _ in range(servers)]
