@@ -125,7 +125,10 @@ def _destroy(scene: Scene) -> None:
     scene.stack.docker("service", "scale", "--detach", f"{NAME}_mysql=0")
     if not wait_until(lambda: not scene.stack.tasks("mysql", anywhere=True), 60):
         raise StackFailed("MySQL does not end")
-    old.node.docker("rm", "--force", old.container, check=False)
+    # Containers of earlier tasks, which the Swarm keeps for a look, hold on to the volume too.
+    label = f"label=com.docker.swarm.service.name={NAME}_mysql"
+    kept = old.node.docker("ps", "--all", "--quiet", "--filter", label).split()
+    old.node.docker("rm", "--force", *kept)
     if not wait_until(lambda: "gone" in _volume_removed(scene, old.node.name), 60, every=1.0):
         raise StackFailed("the volume is still used")
 
