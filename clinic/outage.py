@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 
 RETRY_AFTER_SECONDS = 5
 
 # https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's client errors.
 AWAY = {
     1040,  # too many connections
+    1049,  # no such database: a new server, into which a backup is being restored
     1053,  # server shutdown in progress
     1077,  # normal shutdown
     1079,  # shutdown complete
@@ -25,6 +26,7 @@ AWAY = {
     2013,  # lost connection during the query
     2055,  # lost connection, with a system error
 }
+NO_TABLE = 1146  # the same, a little later
 BUSY = {
     1020,  # record has changed since last read
     1205,  # lock wait timeout
@@ -42,6 +44,8 @@ def is_outage(error: BaseException | None) -> bool:
         return True
     if isinstance(error, InterfaceError):
         return error.args[:1] == (0,) or "closed" in str(error)  # closed under us
+    if isinstance(error, ProgrammingError):
+        return error.args[:1] == (NO_TABLE,)
     if not isinstance(error, OperationalError) or not error.args:
         return False
     code = error.args[0]

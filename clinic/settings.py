@@ -183,6 +183,7 @@ if "sqlite" in _database["ENGINE"]:
     _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
     VAR_DIR.mkdir(exist_ok=True)
 else:
+    _database["ENGINE"] = "clinic.mysql"  # Django's; while the server is away nobody waits for it
     _database["OPTIONS"] = {
         "charset": "utf8mb4",
         "isolation_level": "read committed",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
@@ -59,6 +59,8 @@ def test_readyz_names_nothing_but_states() -> None:
         OperationalError(2006, "Server has gone away"),
         OperationalError(2013, "Lost connection to server during query"),
         OperationalError(1040, "Too many connections"),
+        OperationalError(1049, "Unknown database"),
+        ProgrammingError(1146, "Table does not exist"),
         OperationalError(1053, "Server shutdown in progress"),
         OperationalError(1205, "Lock wait timeout exceeded"),
         OperationalError(1213, "Deadlock found"),
@@ -76,6 +78,7 @@ def test_a_database_that_is_away_or_busy_is_an_outage(error: Exception) -> None:
         OperationalError(1054, "Unknown column"),
         OperationalError("no such table: x"),
         OperationalError(1045, "Access denied"),
+        ProgrammingError(1064, "Syntax error"),
         InterfaceError("bad parameter or other API misuse"),
         ValueError("locked"),
         OperationalError(),

@@ -526,7 +526,7 @@ def lose_database_node(scene: Scene) -> list[Check]:
         "were no 503 page"
     )
     return [
-        Check("s until all errors are 503 pages", last_error_after(unclear, scene.begun), most=15),
+        Check("s until all errors are 503 pages", last_error_after(unclear, scene.begun), most=20),
         Check("s until the last error after it was ready", recovery, most=10),
         Check("it is on its node", float(scene.stack.task("mysql").node is node), least=1),
         Check("app tasks elsewhere restarted", len(elsewhere - after), most=0),

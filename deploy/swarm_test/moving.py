@@ -140,13 +140,13 @@ def _volume_removed(scene: Scene, node: str) -> str:
     return "still there" if f"{NAME}_mysql" in left else "gone"
 
 
-# Rows of every table, and the audit chains; sessions and caches come and go.
+# Rows of every table, and the audit chains; sessions, caches and what waits for a job come and go.
 COUNTS = """
 import django; django.setup()
 from django.apps import apps
 from accounts.audit import verify_chain
 from accounts.models import Patient
-skipped = {"session", "cachedcount", "dbtaskresult", "regularjob", "schedule"}
+skipped = {"session", "cachedcount", "dbtaskresult", "regularjob", "schedule", "freedtime"}
 found = {m._meta.label: m.objects.count() for m in apps.get_models()
          if m._meta.model_name not in skipped and m._meta.managed and not m._meta.proxy}
 found["broken chains"] = sum(bool(verify_chain(p)) for p in Patient.objects.exclude(audit_count=0))

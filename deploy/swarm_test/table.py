@@ -28,7 +28,7 @@ FAULTS = (
     Fault(
         "lose the database's node",
         faults.lose_database_node,
-        "503 pages after 15 s at most; ≤ 10 s after it is ready; nothing else restarted",
+        "503 pages after 20 s at most; ≤ 10 s after it is ready; nothing else restarted",
     ),
     Fault(
         "restore elsewhere", moving.restore_elsewhere, "≤ 30 min; rows, chains and bookings agree"
