@@ -9,7 +9,8 @@ RETRY_AFTER_SECONDS = 5
 # https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's client errors.
 AWAY = {
     1040,  # too many connections
-    1049,  # no such database: a new server, into which a backup is being restored
+    1044,  # no right to the database: a new server, into which a backup is being restored
+    1049,  # no such database: the same
     1053,  # server shutdown in progress
     1077,  # normal shutdown
     1079,  # shutdown complete
@@ -26,7 +27,7 @@ AWAY = {
     2013,  # lost connection during the query
     2055,  # lost connection, with a system error
 }
-NO_TABLE = 1146  # the same, a little later
+NO_TABLE = 1146  # the same, halfway
 BUSY = {
     1020,  # record has changed since last read
     1205,  # lock wait timeout

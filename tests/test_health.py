@@ -59,6 +59,7 @@ def test_readyz_names_nothing_but_states() -> None:
         OperationalError(2006, "Server has gone away"),
         OperationalError(2013, "Lost connection to server during query"),
         OperationalError(1040, "Too many connections"),
+        OperationalError(1044, "Access denied to database"),
         OperationalError(1049, "Unknown database"),
         ProgrammingError(1146, "Table does not exist"),
         OperationalError(1053, "Server shutdown in progress"),
