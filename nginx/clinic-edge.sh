@@ -52,13 +52,19 @@ clinic_name="$(word CLINIC_NAME "Harbour Health")"
 emergency_number="$(word EMERGENCY_NUMBER 911)"
 if [ "$port" = 443 ]; then public_port=""; else public_port=":$port"; fi
 connections="$(number LIMIT_CONNECTIONS 1000)"
+files="$(number LIMIT_FILES 18)" # of 11 MB each; one network may have half of them
 
 mkdir -p "$folder/tls" "$folder/acme/.well-known/acme-challenge"
 ln -sf "$certificate" "$folder/tls/certificate.pem"
 ln -sf "$key" "$folder/tls/key.pem"
 
 echo "server_name $names;" >"$folder/names.conf"
-echo "limit_conn connections $connections;" >"$folder/connections.conf"
+cat >"$folder/connections.conf" <<CONF
+limit_conn connections $connections;
+limit_conn files $files;
+limit_conn files_of $(((files + 1) / 2));
+limit_conn forms 100;
+CONF
 cat >"$folder/site.conf" <<CONF
 map "" \$public_port { default "$public_port"; }
 map "" \$clinic_name { default "$clinic_name"; }

@@ -134,13 +134,20 @@ limit_req_zone $booking_key zone=booking:10m rate=20r/s;
 limit_conn_zone $client_network zone=connections:10m;
 """
 
+CONNECTIONS = """
+limit_conn connections 1000;
+limit_conn files 18;
+limit_conn files_of 9;
+limit_conn forms 100;
+"""
+
 
 def as_started(folder: Path) -> Path:
     """The whole configuration of the image, as it is once `clinic-edge.sh` was there."""
     main = lay_out(folder)
     (folder / "edge" / "site.conf").write_text(SITE)
     (folder / "edge" / "names.conf").write_text("server_name clinic.example.org;\n")
-    (folder / "edge" / "connections.conf").write_text("limit_conn connections 1000;\n")
+    (folder / "edge" / "connections.conf").write_text(CONNECTIONS)
     return main
 
 

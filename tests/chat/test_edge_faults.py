@@ -59,7 +59,11 @@ pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300 + SO
 @pytest.fixture(scope="module")
 def kept_stack() -> Iterator[Stack]:
     # All of them come from one address here, for which the usual limits are not made.
-    limits = {"LIMIT_CONNECTIONS": str(4 * SOCKETS + 1000), "LIMIT_PAGES": str(SOCKETS)}
+    limits = {
+        "LIMIT_CONNECTIONS": str(4 * SOCKETS + 1000),
+        "LIMIT_PAGES": str(SOCKETS),
+        "LIMIT_FILES": "1000",
+    }
     edge, bystanders = Edge(**limits), SOCKETS // DEVICES
     with running(edge=edge, pages=True, bystanders=bystanders) as stack:
         yield stack

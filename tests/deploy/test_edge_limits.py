@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -113,6 +114,67 @@ def test_one_address_has_so_many_requests_at_once(replicas: Replicas) -> None:
         assert edge.get("/fourth/", source="127.0.0.6").status == 200
         for line in lines:
             line.close()
+
+
+LONG, MIDDLE = "Content-Length: 5000000", "Content-Length: 200000"
+CHUNKED = "Transfer-Encoding: chunked"
+FORM, FILE = b"x" * 200_000, b"x" * 400_000
+
+
+class Unfinished:
+    """Requests whose bodies are still to come; a byte now and then keeps NGINX from giving up."""
+
+    def __init__(self, edge: Edge, length: str) -> None:
+        self._edge, self._length = edge, length
+        self._lines: list[socket.socket] = []
+
+    def begin(self, source: str) -> None:
+        line = self._edge.line(source=source)
+        head = f"POST /messages/abc/ HTTP/1.1\r\nHost: {NAME}\r\n{self._length}\r\n\r\n"
+        line.sendall(head.encode())
+        self._lines.append(line)
+
+    def refuse(self, source: str, body: bytes) -> bool:
+        """Whether one more is soon refused; the edge may not have seen all of them yet."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            for line in self._lines:
+                line.sendall(b"1\r\nx\r\n" if self._length == CHUNKED else b"x")
+            if self._edge.ask("POST", "/messages/abc/", body=body, source=source).status == 429:
+                return True
+        return False
+
+    def close(self) -> None:
+        for line in self._lines:
+            line.close()
+
+
+@pytest.mark.parametrize("length", [LONG, CHUNKED])
+def test_s32_files_under_way_cannot_fill_the_edge(replicas: Replicas, length: str) -> None:
+    """What it keeps until a body is whole has room for so many files, and forms have their own."""
+    with (
+        Edge(web=replicas.port, LIMIT_FILES="4") as edge,
+        closing(Unfinished(edge, length)) as unfinished,
+    ):
+        unfinished.begin("127.0.0.1")
+        unfinished.begin("127.0.0.1")
+        assert unfinished.refuse("127.0.0.1", FILE)  # one network has half of them
+        assert edge.ask("POST", "/messages/abc/", body=FILE, source="127.0.0.5").status == 200
+        unfinished.begin("127.0.0.5")
+        unfinished.begin("127.0.0.6")
+        assert unfinished.refuse("127.0.0.7", FILE)  # and all together four
+        for source in ("127.0.0.1", "127.0.0.7"):
+            assert edge.get("/messages/", source=source).status == 200
+            answer = edge.ask("POST", "/messages/abc/", body=FORM, source=source)
+            assert answer.status == 200
+
+
+def test_s32_forms_under_way_are_counted_too(edge: Edge) -> None:
+    with closing(Unfinished(edge, MIDDLE)) as unfinished:
+        for number in range(100):
+            unfinished.begin(f"127.0.1.{number + 1}")
+        assert unfinished.refuse("127.0.0.1", FORM)
+        assert edge.ask("POST", "/messages/abc/", body=b"x" * 20_000).status == 200
 
 
 # --- Slow clients ---------------------------------------------------------------------------

@@ -74,6 +74,7 @@ def test_a_right_start_is_silent_and_can_be_repeated(start: Start) -> None:
         ("LIMIT_SIGN_IN", "-5", "LIMIT_SIGN_IN is '-5'."),
         ("LIMIT_BOOKING", "1.5", "LIMIT_BOOKING is '1.5'."),
         ("LIMIT_CONNECTIONS", "many", "LIMIT_CONNECTIONS is 'many'."),
+        ("LIMIT_FILES", "1.5", "LIMIT_FILES is '1.5'."),
         ("CLINIC_NAME", 'A"; } evil', "CLINIC_NAME must not contain quotes"),
         ("CLINIC_NAME", "two\nlines", "CLINIC_NAME must not contain quotes"),
         ("CLINIC_NAME", "back\\slash", "CLINIC_NAME must not contain quotes"),
