@@ -58,6 +58,31 @@ class ReasonField(PlainTextField):
                 validator.message = self.error_messages["max_length"]  # type: ignore[attr-defined]
 
 
+def who_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=_("Who is the visit for?"),
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Select who the visit is for.")},
+    )
+
+
+def offer_charts(form: forms.Form, charts: Sequence[Patient], user: User | None) -> Patient | None:
+    """Gives the field ``patient`` its choices, with the account's own chart chosen beforehand, as
+    most people come for themselves. With one chart there is nothing to choose, and no field.
+
+    Returns the own chart when it is among several.
+    """
+    if len(charts) < 2:
+        del form.fields["patient"]
+        return None
+    field: Any = form.fields["patient"]
+    field.choices = [(str(chart.public_id), who_words(chart, user)) for chart in charts]
+    own = own_chart(charts, user)
+    if own is not None and not form.initial.get("patient"):
+        form.initial["patient"] = str(own.public_id)
+    return own
+
+
 class BookingForm(forms.Form):
     """Who the visit is for and why; after a refusal also which other time, or what to do with the
     visit that is in the way.
@@ -67,11 +92,7 @@ class BookingForm(forms.Form):
 
     use_required_attribute = False  # our sentences, not the browser's
 
-    patient = forms.ChoiceField(
-        label=_("Who is the visit for?"),
-        widget=forms.RadioSelect,
-        error_messages={"required": _("Select who the visit is for.")},
-    )
+    patient = who_field()
     reason = ReasonField()
 
     def __init__(
@@ -83,16 +104,9 @@ class BookingForm(forms.Form):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if len(charts) < 2:
-            del self.fields["patient"]
-        else:
-            field: Any = self.fields["patient"]
-            field.choices = [(str(chart.public_id), who_words(chart, user)) for chart in charts]
-            own = own_chart(charts, user)
-            # Most people book for themselves: chosen beforehand, and what a form without it means.
-            field.required = patient_required and own is None
-            if own is not None and not self.initial.get("patient"):
-                self.initial["patient"] = str(own.public_id)
+        own = offer_charts(self, charts, user)
+        if "patient" in self.fields:  # a form that leaves it out means the own chart
+            self.fields["patient"].required = patient_required and own is None
 
     def offer_times(self, times: Sequence[datetime], zone: str) -> None:
         """Shows ``times`` to choose from, none chosen: nobody books a time they did not pick."""

@@ -10,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Patient, User
-from appointments.forms import own_chart, who_words
+from appointments.forms import offer_charts, who_field
 from appointments.models import Hours
 from appointments.waitlist import AFTERNOON, EVENING, MORNING
 from clinic.directory.models import Service, Visit
@@ -40,11 +40,7 @@ class WaitlistForm(forms.Form):
 
     use_required_attribute = False  # our sentences, not the browser's
 
-    patient = forms.ChoiceField(
-        label=_("Who is the visit for?"),
-        widget=forms.RadioSelect,
-        error_messages={"required": _("Select who the visit is for.")},
-    )
+    patient = who_field()
     service = forms.ChoiceField(
         label=_("What for?"),
         widget=forms.RadioSelect,
@@ -77,14 +73,7 @@ class WaitlistForm(forms.Form):
     ) -> None:
         """``services`` with their words; ``kinds``: ask in person or by video."""
         super().__init__(*args, **kwargs)
-        if len(charts) < 2:
-            del self.fields["patient"]
-        else:
-            field: Any = self.fields["patient"]
-            field.choices = [(str(chart.public_id), who_words(chart, user)) for chart in charts]
-            own = own_chart(charts, user)
-            if own is not None and not self.initial.get("patient"):
-                self.initial["patient"] = str(own.public_id)
+        offer_charts(self, charts, user)
         if len(services) < 2:
             del self.fields["service"]
         else:
