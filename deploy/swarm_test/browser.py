@@ -69,6 +69,7 @@ class Browser:
         self.site = site
         self.jar = jar or Jar()
         self.edge = ""
+        self.connects = 0
         self.address = address  # of the visitor: each has one, as limits count by it
         self._chance = chance
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -126,6 +127,7 @@ class Browser:
                         limit=LARGEST_LINE,
                     )
                 self.edge, self._streams = edge, streams
+                self.connects += 1
                 return streams
             except (OSError, TimeoutError, ssl.SSLError) as error:
                 problem = error

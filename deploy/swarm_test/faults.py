@@ -129,11 +129,12 @@ class Scene:
             default=0.0,
         )
 
+    def looks(self) -> list[Request]:
+        """Pages and files that people only looked at, and got."""
+        return [one for one in self.requests if one.kind in {"page", "static"} and not one.wrong]
+
     def p99(self) -> float:
-        return percentile(
-            [one.ms for one in self.requests if one.kind in {"page", "static"} and not one.wrong],
-            99,
-        )
+        return percentile([one.ms for one in self.looks()], 99)
 
 
 # --- Tasks ------------------------------------------------------------------------------------
@@ -389,6 +390,13 @@ def three_updates(scene: Scene) -> list[Check]:
         by_servers = max([by_servers, *moves(told).values()])
         by_edges = max([by_edges, *moves([one for one in away if one.why != LEAVING]).values()])
         scene.row.notes.append(f"update {number}: {time.monotonic() - began:.0f} s")
+    looks = scene.looks()
+    slow = [one for one in looks if one.ms > 2 * scene.baseline_p99]
+    scene.row.notes.append(
+        f"of {len(looks)} pages {len(slow)} took more than twice the quiet p99, "
+        f"{sum(one.connected for one in slow)} of them with a new connection (of "
+        f"{sum(one.connected for one in looks)})"
+    )
     return [
         Check("errors", scene.wrong(), most=0),
         Check("p99 against quiet times", scene.p99() / scene.baseline_p99, most=2),

@@ -24,6 +24,7 @@ class Request:
     edge: str
     status: int
     wrong: str = ""
+    connected: bool = False  # a new connection was made for it
 
     @property
     def ms(self) -> float:

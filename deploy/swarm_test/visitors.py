@@ -137,7 +137,7 @@ class Visitors:
         *,
         expect: tuple[int, ...] = (200,),
     ) -> Answer | None:
-        begun = time.monotonic()
+        begun, before = time.monotonic(), browser.connects
         wrong, status, answer = "", UNREACHED, None
         try:
             answer = await (browser.get(path) if fields is None else browser.post(path, fields))
@@ -149,7 +149,10 @@ class Visitors:
         except Unreached as error:
             wrong = f"{method} {error}"
         self.records.requests.append(
-            Request(begun, time.monotonic(), kind, browser.edge, status, wrong)
+            Request(
+                *(begun, time.monotonic(), kind, browser.edge, status, wrong),
+                connected=browser.connects > before,
+            )
         )
         return answer
 
