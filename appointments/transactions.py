@@ -16,6 +16,7 @@ from django.db import OperationalError, connection, transaction
 
 from accounts.models import Patient
 from clinic.directory.models import Schedule
+from clinic.outage import tls_cut_off
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ ATTEMPTS = 5
 
 def is_transient(error: OperationalError) -> bool:
     code = error.args[0] if error.args else None
-    return code in TRANSIENT_MYSQL_ERRORS or code == "database is locked"
+    return code in TRANSIENT_MYSQL_ERRORS or code == "database is locked" or tls_cut_off(error)
 
 
 def in_one_transaction(work: Callable[[], T]) -> T:

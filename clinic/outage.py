@@ -27,12 +27,19 @@ AWAY = {
     2013,  # lost connection during the query
     2055,  # lost connection, with a system error
 }
+TLS = 2026  # whatever goes wrong with it
 NO_TABLE = 1146  # the same, halfway
 BUSY = {
     1020,  # record has changed since last read
     1205,  # lock wait timeout
     1213,  # deadlock
 }
+
+
+def tls_cut_off(error: BaseException) -> bool:
+    """A connection with TLS that ended under us. It has the same number as a certificate that is
+    not the server's, which no second try would change."""
+    return error.args[:1] == (TLS,) and "certificate" not in str(error.args[1:]).lower()
 
 
 class StoreAway(OSError):
@@ -51,6 +58,6 @@ def is_outage(error: BaseException | None) -> bool:
         return False
     code = error.args[0]
     if isinstance(code, int):
-        return code in AWAY | BUSY
+        return code in AWAY | BUSY or tls_cut_off(error)
     text = str(code).lower()
     return "locked" in text or "unable to open database file" in text

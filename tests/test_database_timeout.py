@@ -45,7 +45,7 @@ def test_a_query_to_a_frozen_server_is_given_up(mariadb: MariaDB) -> None:
     try:
         begun = time.monotonic()
         said, _ = asking.communicate("go\n", timeout=60)
-        assert said == "2013\n"
+        assert said in {"2013\n", "2026\n"}  # the second where the connection has TLS
         assert 1 < time.monotonic() - begun < 30
     finally:
         os.kill(mariadb.pid, signal.SIGCONT)

@@ -8,6 +8,7 @@ from django.db.backends.mysql import base
 from MySQLdb import OperationalError
 
 from clinic.mysql.absence import Absence
+from clinic.outage import tls_cut_off
 
 UNREACHABLE = 2003
 # No answer from there: the socket or host, the name, the handshake.
@@ -25,7 +26,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             connection = super().get_new_connection(conn_params)
         except OperationalError as error:
-            if error.args[:1] and error.args[0] in NO_ANSWER:
+            if (error.args[:1] and error.args[0] in NO_ANSWER) or tls_cut_off(error):
                 absence.was_away()
             else:
                 absence.answered()  # it refuses, so it is there

@@ -24,8 +24,7 @@ BOOKED = "SELECT COUNT(*) FROM killed.appointments_appointment WHERE starts_at >
 def on_mortal(mariadb: MariaDB) -> Iterator[Writers]:
     mariadb.sql("CREATE DATABASE killed")
     try:
-        url = mariadb.url.removesuffix(mariadb.database) + "killed"
-        with Writers(url, count=AT_WORK) as writers:
+        with Writers(mariadb.address("killed"), count=AT_WORK) as writers:
             writers.call("migrate")
             yield writers
     finally:

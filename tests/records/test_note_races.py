@@ -57,6 +57,10 @@ def at_once(act: Act, note: Note, ward: Ward) -> list[str]:
     return outcomes
 
 
+# What a template or a slow network takes; longer than the windows' first connections take apart.
+IN_BETWEEN = 0.5
+
+
 def saves(number: int, note: Note, ward: Ward) -> str:
     body = f"Window {number}"
     save_draft(note=note, body=body, version=note.version, by=ward.by, now=NOW)
@@ -74,7 +78,7 @@ def saves_carelessly(number: int, note: Note, ward: Ward) -> str:
     stored = Note.objects.get(pk=note.pk)
     if stored.version != note.version:
         raise StaleDraft(stored)
-    time.sleep(0.05)  # what a template or a slow network does in between
+    time.sleep(IN_BETWEEN)
     stored.body, stored.version = f"Window {number}", note.version + 1
     stored.save()
     return f"stored {stored.body}"
@@ -84,7 +88,7 @@ def signs_carelessly(number: int, note: Note, ward: Ward) -> str:
     stored = Note.objects.get(pk=note.pk)
     if stored.is_signed:
         raise AlreadySigned
-    time.sleep(0.05)
+    time.sleep(IN_BETWEEN)
     stored.body, stored.status = f"Window {number}", Note.Status.SIGNED
     stored.signed_at = NOW
     stored.save()
