@@ -54,6 +54,7 @@ def test_a_secrets_file_that_is_not_mounted_is_named(tmp_path: Path) -> None:
         ("WEB_WORKERS", "many", "WEB_WORKERS is 'many'. Set it to a whole number from 1."),
         ("WEB_THREADS", "0", "WEB_THREADS is '0'."),
         ("DRAIN_SECONDS", "soon", "DRAIN_SECONDS is 'soon'. Set it from 0 to 300."),
+        ("START_AFTER_SECONDS", "-1", "START_AFTER_SECONDS is '-1'. Set it from 0 to 300."),
     ],
 )
 def test_a_malformed_variable_is_named_and_no_password_repeated(
