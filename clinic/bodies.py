@@ -25,7 +25,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.http import parse_header_parameters
 
-MOST_DISCARDED = 12 * 1024 * 1024
+MOST_DISCARDED = 12 * 1024 * 1024  # bytes: more than NGINX lets through
 PIECE = 64 * 1024
 MARK = "clinic.body_too_large"
 FOREIGN = "clinic.foreign_charset"

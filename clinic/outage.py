@@ -28,7 +28,7 @@ AWAY = {
     2055,  # lost connection, with a system error
 }
 TLS = 2026  # whatever goes wrong with it
-NO_TABLE = 1146  # the same, halfway
+NO_TABLE = 1146  # a restore that is halfway
 BUSY = {
     1020,  # record has changed since last read
     1205,  # lock wait timeout
