@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -86,3 +88,19 @@ def book(client: Client, desk: Desk, **changes: Any) -> Appointment:
 
 def nothing_was_written() -> bool:
     return not Appointment.objects.exists() and not SlotHold.objects.exists()
+
+
+def text_of(answer: Any) -> str:
+    """What a page says, without markup."""
+    body = re.sub(r"<(script|style).*?</\1>", "", answer.content.decode(), flags=re.S)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+def offered_times(answer: Any) -> list[str]:
+    return re.findall(
+        r'<input[^>]*name="at" value="([^"]+)"[^>]*id="id_at_', answer.content.decode()
+    )
+
+
+def text(answer: Any) -> str:
+    return str(answer.content.decode())
