@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,3 +102,15 @@ def form(body: str = "Hello", **changes: Any) -> dict[str, Any]:
 
 def post_json(client: Client, where: str, fields: dict[str, Any]) -> Any:
     return client.post(where, fields, headers={"accept": "application/json"})
+
+
+def text_of(response: Any) -> str:
+    """What a person reads, on one line."""
+    words = re.sub(r"<(script|template)\b.*?</\1>", "", response.content.decode(), flags=re.DOTALL)
+    words = re.sub(r"<[^>]+>", "", words)
+    return " ".join(words.replace("&#x27;", "'").replace("&quot;", '"').split())
+
+
+def states(response: Any) -> list[str]:
+    found = re.findall(r"data-state>([^<]*)<", response.content.decode().split("<template")[0])
+    return [state for state in found if state]
